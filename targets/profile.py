@@ -1,0 +1,71 @@
+"""Target profile: what we know of one device type, as its file in `targets/profiles/` says."""
+
+from dataclasses import dataclass, field
+from typing import Literal, Mapping, Optional, Tuple
+
+Precision = Literal["fp32", "fp16", "int8"]
+RuntimeName = Literal["null", "onnxruntime", "openvino", "tensorrt"]
+ScaleDtype = Literal["float32", "float16"]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """The kind of Q/DQ graph that a target takes.
+
+    Attributes:
+        opset: ONNX operator set version of the quantized graph.
+        scale_dtype: Type of the scales; FP16 scales need opset 19.
+        symmetric: Activations too have zero point 0 (TensorRT takes nothing else).
+    """
+
+    opset: int = 17
+    scale_dtype: ScaleDtype = "float32"
+    symmetric: bool = True
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """What the target's application can afford; None means nobody said.
+
+    Attributes:
+        p99_ms: Latency of one picture, 99th percentile, in milliseconds.
+        memory_mib: Peak memory of the process that runs the engine, in MiB.
+    """
+
+    p99_ms: Optional[float] = None
+    memory_mib: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class TargetProfile:
+    """One device type we build for.
+
+    Attributes:
+        name: As on the command line, `orin`.
+        device: As its maker calls it.
+        runtime: The engine library.
+        runtime_version: Version the engine must be built for; empty: the one installed here.
+        sm: CUDA compute capability, `8.7`; empty without a GPU.
+        jetpack: JetPack release, `6.2`; empty off Jetson.
+        dialect: The quantized graph it takes.
+        precisions: Candidates to build, fastest last.
+        dla: Deep learning accelerator cores.
+        local: An engine for it can be built and run on this machine.
+        threads: CPU threads of an engine; 0 leaves the choice to the runtime.
+        budgets: Limits of the application.
+        sources: Where each fact comes from, by field name.
+    """
+
+    name: str
+    device: str
+    runtime: RuntimeName
+    runtime_version: str = ""
+    sm: str = ""
+    jetpack: str = ""
+    dialect: Dialect = field(default_factory=Dialect)
+    precisions: Tuple[Precision, ...] = ("fp32", "int8")
+    dla: int = 0
+    local: bool = True
+    threads: int = 0
+    budgets: Budgets = field(default_factory=Budgets)
+    sources: Mapping[str, str] = field(default_factory=dict)
