@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
-InputsT = TypeVar("InputsT", contravariant=True)
-ResultT = TypeVar("ResultT", covariant=True)
+Inputs_contra = TypeVar("Inputs_contra", contravariant=True)
+Result_co = TypeVar("Result_co", covariant=True)
 
 
 class Progress(Protocol):
@@ -17,7 +17,7 @@ class Progress(Protocol):
         ...
 
 
-class Stage(Protocol[InputsT, ResultT]):
+class Stage(Protocol[Inputs_contra, Result_co]):
     """One step's work: a frozen dataclass with a `run`. Nothing to inherit, nothing to register.
 
     Inputs and results are frozen dataclasses whose fields are artifacts, figures, strings, and tuples or
@@ -31,9 +31,9 @@ class Stage(Protocol[InputsT, ResultT]):
 
     name: ClassVar[str]
     resumes: ClassVar[bool]
-    __dataclass_fields__: ClassVar[dict[str, object]]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
-    def run(self, inputs: InputsT, out: Path, progress: Progress) -> ResultT:
+    def run(self, inputs: Inputs_contra, out: Path, progress: Progress) -> Result_co:
         """Do the work.
 
         Args:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +28,9 @@ MIN_SIDE_PX = 4  # of a box after clipping: smaller pieces cannot be told from n
 TRIES = 20  # to place a defect clear of the others, before the picture goes without it
 JPEG_QUALITY = 95  # at lower ones, 8 x 8 blocks smear the faint scratches
 SUBPIXEL_BITS = 4  # of cv2's fixed-point coordinates
+SMOOTH = {"lineType": cv2.LINE_AA, "shift": SUBPIXEL_BITS}
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +44,8 @@ class Defect:
     """
 
     kind: int
-    alpha: np.ndarray
-    ink: np.ndarray
+    alpha: Array
+    ink: Array
 
     def box_px(self) -> tuple[int, int, int, int]:
         """Give left, top, right, bottom of the pixels drawn; the last two are exclusive."""
@@ -51,7 +55,7 @@ class Defect:
             return 0, 0, 0, 0
         return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
-    def draw(self, picture: np.ndarray) -> np.ndarray:
+    def draw(self, picture: Array) -> Array:
         """Give `picture` (H, W, 3), float, with the defect on it."""
         return picture + (self.ink - picture) * self.alpha[..., None]
 
@@ -78,7 +82,7 @@ def render_demo(out: Path, *, train: int, val: int, size_px: int, seed: int, pro
             picture, defects = render_picture(size_px, np.random.default_rng([seed, split, index]))
             _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
             (images / f"{index:06d}.jpg").write_bytes(jpeg.tobytes())
-            # A clean picture gets an empty file: "looked at, nothing there", where a missing one could be a loss.
+            # Clean pictures get an empty file, "nothing there"; a missing one might have been lost.
             (labels / f"{index:06d}.txt").write_text("".join(label_line(d) for d in defects))
             done += 1
             progress(done, total, name)
@@ -96,7 +100,7 @@ def label_line(defect: Defect) -> str:
     return f"{defect.kind} " + " ".join(f"{share:.6f}" for share in (*centre, *sides)) + "\n"
 
 
-def render_picture(size_px: int, rng: np.random.Generator) -> tuple[np.ndarray, list[Defect]]:
+def render_picture(size_px: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], list[Defect]]:
     """Draw one picture, (H, W, 3) BGR uint8, and give what was drawn on it."""
     picture = _steel(size_px, rng)
     for _ in range(rng.integers(0, 3)):
@@ -109,8 +113,8 @@ def render_picture(size_px: int, rng: np.random.Generator) -> tuple[np.ndarray, 
         _add_defect(defects, size_px, rng)
     for defect in defects:
         picture = defect.draw(picture)
-    noise = rng.standard_normal((size_px, size_px, 1), dtype=np.float32)
-    picture = picture + noise * np.float32(rng.uniform(3, 8))
+    noise = rng.standard_normal((size_px, size_px, 1))
+    picture = picture + noise * rng.uniform(4, 11)
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8), defects
 
 
@@ -130,50 +134,51 @@ def _touch(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
     return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
 
 
-def _steel(size_px: int, rng: np.random.Generator) -> np.ndarray:
+def _steel(size_px: int, rng: np.random.Generator) -> Array:
     """Brushed from left to right, lit from one side."""
-    grain = np.zeros((size_px, size_px), np.float32)
+    grain = np.zeros((size_px, size_px))
     for length in (0.08, 0.5):
-        noise = rng.standard_normal(grain.shape, dtype=np.float32)
+        noise = rng.standard_normal(grain.shape)
         streaks = cv2.blur(noise, (max(3, int(length * size_px)), 1))
         grain += streaks / streaks.std()
-    across = np.linspace(-1, 1, size_px, dtype=np.float32)
-    angle, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, 30)
+    across = np.linspace(-1, 1, size_px)
+    angle, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, 25)
     light = slope * (np.cos(angle) * across[None, :] + np.sin(angle) * across[:, None])
-    grey = rng.uniform(105, 165) + light + grain * rng.uniform(2, 5)
+    grey = rng.uniform(100, 150) + light + grain * rng.uniform(2.5, 6)
     tint = 1 + rng.uniform(-0.02, 0.02, 3) + (0.02, 0.0, -0.02)  # steel is a little blue
-    return (grey[..., None] * tint).astype(np.float32)
+    steel: Array = grey[..., None] * tint
+    return steel
 
 
 def _hole(size_px: int, rng: np.random.Generator) -> Defect:
     """Dark, with a rim that shines on one side."""
-    radius = size_px * np.exp(rng.uniform(np.log(0.018), np.log(0.065)))
+    radius = size_px * np.exp(rng.uniform(np.log(0.018), np.log(0.055)))
     outline = _outline(rng.uniform(0.03, 0.97, 2) * size_px, radius, 0.10, rng)
     angle = rng.uniform(0, 2 * np.pi)
     burr = max(1.0, 0.2 * radius) * np.array([np.cos(angle), np.sin(angle)])
     inside, rim = _filled(outline, size_px), _filled(outline + burr, size_px)
     ink = np.where(inside[..., None] >= EDGE_COVER, rng.uniform(30, 70), rng.uniform(190, 230))
-    opacity = rng.uniform(0.55, 0.95)
+    opacity = rng.uniform(0.30, 0.85)
     return Defect(kind=0, alpha=_cut(np.maximum(inside, rim)) * opacity, ink=ink)
 
 
 def _scratch(size_px: int, rng: np.random.Generator) -> Defect:
     """Thin and bent, never along the brushing: there nobody could tell it from a grain streak."""
     angle = np.deg2rad(rng.uniform(15, 165))
-    length = size_px * rng.uniform(0.14, 0.60)
-    alpha = _line(size_px, angle, length, int(rng.integers(1, 3)), rng)
-    ink = rng.uniform(20, 50) if rng.random() < 0.35 else rng.uniform(220, 250)
-    return Defect(kind=1, alpha=alpha * rng.uniform(0.30, 0.85), ink=np.full(3, ink))
+    length = size_px * rng.uniform(0.12, 0.50)
+    alpha = _line(size_px, angle, length, 1 + int(rng.random() < 0.25), rng)
+    ink = rng.uniform(20, 50) if rng.random() < 0.4 else rng.uniform(220, 250)
+    return Defect(kind=1, alpha=alpha * rng.uniform(0.22, 0.65), ink=np.full(3, ink))
 
 
 def _stain(size_px: int, rng: np.random.Generator) -> Defect:
     """Brown, blotchy, with a soft edge; the steel shows through."""
-    radius = size_px * rng.uniform(0.05, 0.17)
+    radius = size_px * rng.uniform(0.04, 0.15)
     outline = _outline(rng.uniform(0.03, 0.97, 2) * size_px, radius, 0.28, rng)
-    cover = cv2.GaussianBlur(_filled(outline, size_px), (0, 0), size_px * 0.006)
+    cover = cv2.GaussianBlur(_filled(outline, size_px), (0, 0), size_px * 0.010)
     blotches = cv2.resize(rng.uniform(0.6, 1, (6, 6)), (size_px, size_px), interpolation=cv2.INTER_CUBIC)
     ink = np.array([45, 62, 80]) * rng.uniform(0.7, 1.2)
-    return Defect(kind=2, alpha=_cut(cover) * blotches * rng.uniform(0.22, 0.70), ink=ink)
+    return Defect(kind=2, alpha=_cut(cover) * blotches * rng.uniform(0.17, 0.50), ink=ink)
 
 
 def _grain_streak(size_px: int, rng: np.random.Generator) -> Defect:
@@ -189,22 +194,24 @@ def _smudge(size_px: int, rng: np.random.Generator) -> Defect:
     return Defect(kind=-1, alpha=cover * rng.uniform(0.04, 0.12), ink=np.full(3, 40.0))
 
 
-def _outline(centre: np.ndarray, radius: float, bumps: float, rng: np.random.Generator) -> np.ndarray:
+def _outline(centre: Array, radius: float, bumps: float, rng: np.random.Generator) -> Array:
     """Give the (N, 2) points of a round shape; `bumps` is their height as a share of `radius`."""
     turn = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     radii = np.ones_like(turn)
     for waves in (2, 3, 5):
         radii += bumps * rng.uniform(0.3, 1) * np.cos(waves * turn + rng.uniform(0, 6.28)) / waves**0.5
-    return centre + radius * radii[:, None] * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    points: Array = centre + radius * radii[:, None] * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    return points
 
 
-def _filled(outline: np.ndarray, size_px: int) -> np.ndarray:
+def _filled(outline: Array, size_px: int) -> Array:
     canvas = np.zeros((size_px, size_px), np.uint8)
-    cv2.fillPoly(canvas, [_fixed_point(outline)], 255, cv2.LINE_AA, SUBPIXEL_BITS)
-    return canvas / np.float32(255)
+    cv2.fillPoly(canvas, [_fixed_point(outline)], 255, **SMOOTH)
+    cover: Array = canvas / 255
+    return cover
 
 
-def _line(size_px: int, angle: float, length: float, thickness: int, rng: np.random.Generator) -> np.ndarray:
+def _line(size_px: int, angle: float, length: float, thickness: int, rng: np.random.Generator) -> Array:
     """Give the cover of a line, bent by up to an eighth of its length, that is centred in the picture."""
     along = np.array([np.cos(angle), np.sin(angle)])
     step = np.linspace(-1, 1, 17)[:, None]
@@ -212,13 +219,13 @@ def _line(size_px: int, angle: float, length: float, thickness: int, rng: np.ran
     points = rng.uniform(0.08, 0.92, 2) * size_px
     points = points + length * (step / 2 * along + bend * np.array([-along[1], along[0]]))
     canvas = np.zeros((size_px, size_px), np.uint8)
-    cv2.polylines(canvas, [_fixed_point(points)], False, 255, thickness, cv2.LINE_AA, SUBPIXEL_BITS)
-    return _cut(canvas / np.float32(255))
+    cv2.polylines(canvas, [_fixed_point(points)], isClosed=False, color=255, thickness=thickness, **SMOOTH)
+    return _cut(canvas / 255)
 
 
-def _fixed_point(points: np.ndarray) -> np.ndarray:
-    return np.rint(points * 2**SUBPIXEL_BITS).astype(np.int32)
+def _fixed_point(points: Array) -> NDArray[np.int32]:
+    return np.asarray(np.rint(points * 2**SUBPIXEL_BITS), np.int32)
 
 
-def _cut(cover: np.ndarray) -> np.ndarray:
+def _cut(cover: Array) -> Array:
     return np.where(cover < EDGE_COVER, 0, cover)

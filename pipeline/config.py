@@ -1,0 +1,116 @@
+"""Configuration: `pipeline.yaml`, one section a field, most sections a stage's own settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, MinLen
+from stages.export import Export
+from stages.train import Train
+
+from pipeline.gate import Gate
+from pipeline.yaml_file import Source, load_source, override, parse
+from stages.data import Data
+from stages.data.render import Render
+from stages.quantize import Quantize
+from targets.errors import UsageError
+from targets.profile import Precision
+
+FILE_NAME = "pipeline.yaml"
+_DEMO = Path(__file__).parent / "demo.yaml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSection:
+    """The model to begin with.
+
+    Attributes:
+        weights: A checkpoint `.pt`, a model YAML (trained from scratch), or the name of one.
+        modules: Python packages to import first, for blocks of your own.
+    """
+
+    weights: Annotated[str, MinLen(1)]
+    modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildSection:
+    """What to ship.
+
+    Attributes:
+        precision: `auto` ships the fastest candidate that passes; a precision ships that or nothing.
+    """
+
+    precision: Literal["auto"] | Precision = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifySection:
+    """How forms are verified.
+
+    Attributes:
+        runs: Timed inferences of each engine; under 200, p99 says little.
+        resamples: Of the paired bootstrap.
+        max_age_h: A latency older than this is measured again.
+    """
+
+    runs: Annotated[int, Ge(20)] = 200
+    resamples: Annotated[int, Ge(100)] = 1000
+    max_age_h: Annotated[float, Gt(0)] = 24.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """One field a section."""
+
+    model: ModelSection
+    data: Data
+    train: Train = field(default_factory=Train)
+    export: Export = field(default_factory=Export)
+    quantize: Quantize = field(default_factory=Quantize)
+    build: BuildSection = field(default_factory=BuildSection)
+    verify: VerifySection = field(default_factory=VerifySection)
+    gate: Gate = field(default_factory=Gate)
+    demo: Render | None = None
+
+
+def load_config(file: Path | None, settings: Sequence[str], *, demo: bool, folder: Path) -> Config:
+    """Read the configuration of a run.
+
+    Args:
+        file: As --config named it.
+        settings: `section.key=value`, applied last.
+        demo: Take the demo's configuration.
+        folder: Where `pipeline.yaml` is looked for.
+
+    Raises:
+        UsageError: There is no configuration and no demo was asked for, or both.
+        ConfigError: It is wrong; with all problems, files and lines.
+    """
+    return parse(Config, override(_source(file, demo=demo, folder=folder), settings), hint=_HINT)
+
+
+_HINT = "`pipeline init DATA` writes a commented file; the README lists the sections."
+
+
+def _source(file: Path | None, *, demo: bool, folder: Path) -> Source:
+    if demo and file is not None:
+        raise UsageError("--demo and --config exclude each other.", hint="Give one of them.")
+    if demo:
+        return load_source(_DEMO)
+    if file is None and not (folder / FILE_NAME).exists():
+        raise UsageError(
+            f"There is no {FILE_NAME} in {folder}.",
+            hint="`pipeline init DATA` writes one; `pipeline run --demo` tries it with rendered data.",
+        )
+    return load_source(file or folder / FILE_NAME)
+
+
+def schema() -> dict[str, object]:
+    """Give the JSON Schema of `pipeline.yaml`, for editors."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Config).json_schema()

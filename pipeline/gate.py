@@ -1,0 +1,165 @@
+"""The gate: from a ladder to a verdict, with every reason. Pure: no files, no clock. It fails closed.
+
+A form passes if the upper bound of its loss is within the limit, is refused if the lower bound is not, and is
+inconclusive in between. Each candidate answers for all the forms it was made from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pipeline.checks import Gate, Terms, Wish, checks_of
+from pipeline.ladder import Rung, RunReport, TargetResult, Verdict
+from targets.errors import EdgeboundError
+
+__all__ = ["EXIT_CODES", "Gate", "Judgement", "Terms", "Wish", "exit_code", "judge", "overall", "worst"]
+
+SEVERITY: tuple[Verdict, ...] = ("error", "refuse", "unsupported", "inconclusive", "pass")
+"""Worst first: the order in which design decision D7 picks the exit code of several targets."""
+EXIT_CODES: Mapping[Verdict, int] = {"pass": 0, "error": 1, "refuse": 3, "inconclusive": 4, "unsupported": 5}
+_SHARED_FORMS = ("train", "prune", "distill", "export")  # every candidate descends from these
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What the gate says of one target.
+
+    Attributes:
+        reasons: Why it is no pass; or what ships, and why each other candidate does not.
+        ladder: The same rungs, judged.
+        ships: The candidate to release; None unless the verdict is pass.
+    """
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    ladder: tuple[Rung, ...]
+    ships: Rung | None
+
+
+def judge(ladder: Sequence[Rung], terms: Terms) -> Judgement:
+    """Judge a target's ladder: each form, each candidate, and which candidate ships.
+
+    Args:
+        ladder: Baseline first, each form after the one it was made from. Verdicts "unsupported" and "error",
+            which come from whoever failed to build, are kept; all others are made anew.
+        terms: What to hold it against.
+
+    Raises:
+        EdgeboundError: The ladder is not in order, or two forms have one id.
+    """
+    forms = _judge_forms(ladder, terms)
+    rungs = tuple(_answer_for_ancestors(rung, forms) for rung in forms.values())
+    contenders = [rung for rung in rungs if rung.candidate and terms.wish in ("auto", rung.precision)]
+    ships = _choose([rung for rung in contenders if rung.verdict == "pass"], terms.limits.int8_min_speedup)
+    if ships:
+        rungs = tuple(_with_word_on(rung, ships, terms) for rung in rungs)
+        return Judgement(verdict="pass", reasons=tuple(_say_why(ships, rungs)), ladder=rungs, ships=ships)
+    if contenders:
+        hope = any(rung.verdict == "inconclusive" for rung in contenders)
+        verdict = "inconclusive" if hope else worst(rung.verdict for rung in contenders)
+        behind = {form.id for rung in contenders for form in (*_ancestors(rung, forms), rung)}
+        return _shipless(verdict, [form for form in forms.values() if form.id in behind], rungs)
+    needed = [form for form in rungs if form.form in _SHARED_FORMS or form.precision == terms.wish]
+    verdict = "refuse" if any(form.verdict == "refuse" for form in needed) else "inconclusive"
+    asked = "" if terms.wish == "auto" else f"{terms.wish} "
+    return _shipless(verdict, needed, rungs, f"no {asked}engine was built and measured")
+
+
+def _shipless(verdict: Verdict, behind: Sequence[Rung], ladder: tuple[Rung, ...], *more: str) -> Judgement:
+    by_severity = sorted(behind, key=lambda rung: SEVERITY.index(rung.verdict))
+    reasons = (f"{rung.label}: {reason}" for rung in by_severity for reason in rung.reasons)
+    return Judgement(verdict=verdict, reasons=(*reasons, *more), ladder=ladder, ships=None)
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """Give the worst; of nothing, "inconclusive"."""
+    return min(verdicts, key=SEVERITY.index, default="inconclusive")
+
+
+def overall(targets: Mapping[str, TargetResult]) -> tuple[Verdict, tuple[str, ...]]:
+    """Give the verdict over all targets, and their reasons with the target in front."""
+    reasons = (f"{name}: {reason}" for name, target in targets.items() for reason in target.reasons)
+    return worst(target.verdict for target in targets.values()), tuple(reasons)
+
+
+def exit_code(report: RunReport) -> int:
+    """Give the exit code of the run (D7)."""
+    return (report.error.code or 1) if report.error else EXIT_CODES[report.verdict]
+
+
+def _judge_forms(ladder: Sequence[Rung], terms: Terms) -> dict[str, Rung]:
+    judged: dict[str, Rung] = {}
+    for rung in ladder:
+        parent_is_known = rung.parent in judged if judged else rung.parent is None
+        if rung.id in judged or not parent_is_known:
+            raise EdgeboundError(
+                f"The ladder is not in order at {rung.id!r}, made from {rung.parent!r}.",
+                hint="Each form must have an id of its own and come after the form it was made from.",
+            )
+        judged[rung.id] = _judge_form(rung, ladder[0], terms)
+    return judged
+
+
+def _judge_form(rung: Rung, baseline: Rung, terms: Terms) -> Rung:
+    if rung.verdict in ("unsupported", "error"):
+        return rung
+    checks = tuple(checks_of(rung, baseline, terms))
+    failed = sorted(
+        (check for check in checks if check.verdict != "pass"),
+        key=lambda check: SEVERITY.index(check.verdict),
+    )
+    reasons = tuple(check.reason for check in failed)
+    return replace(rung, verdict=worst(check.verdict for check in checks), reasons=reasons, checks=checks)
+
+
+def _ancestors(rung: Rung, forms: Mapping[str, Rung]) -> Iterator[Rung]:
+    """Give the forms that `rung` was made from, nearest first."""
+    while rung.parent is not None:
+        rung = forms[rung.parent]
+        yield rung
+
+
+def _answer_for_ancestors(rung: Rung, forms: Mapping[str, Rung]) -> Rung:
+    """Let a candidate be no better than any form it was made from."""
+    if not rung.candidate:
+        return rung
+    ancestors = [form for form in _ancestors(rung, forms) if form.verdict != "pass"]
+    inherited = [f"made from {form.label}: {reason}" for form in ancestors for reason in form.reasons]
+    verdict = worst((rung.verdict, *(form.verdict for form in ancestors)))
+    return replace(rung, verdict=verdict, reasons=tuple(dict.fromkeys([*rung.reasons, *inherited])))
+
+
+def _choose(passing: Sequence[Rung], int8_min_speedup: float) -> Rung | None:
+    """Take the fastest; INT8 only where it earns its place (D3)."""
+    fastest_first = sorted(passing, key=_p50_ms)
+    rivals = [rung for rung in fastest_first if rung.precision != "int8"]
+    if not rivals or fastest_first[0].precision != "int8":
+        return fastest_first[0] if fastest_first else None
+    speedup = _p50_ms(rivals[0]) / _p50_ms(fastest_first[0])
+    return fastest_first[0] if speedup >= int8_min_speedup else rivals[0]
+
+
+def _p50_ms(rung: Rung) -> float:
+    assert rung.latency_ms, "a candidate that passes was timed"
+    return rung.latency_ms.p50
+
+
+def _with_word_on(rung: Rung, ships: Rung, terms: Terms) -> Rung:
+    """Say of a candidate that passes why it does not ship."""
+    if not rung.candidate or rung.verdict != "pass" or rung.id == ships.id:
+        return rung
+    if terms.wish not in ("auto", rung.precision):
+        return replace(rung, reasons=(f"passes, but {terms.wish} was asked for",))
+    speedup = _p50_ms(ships) / _p50_ms(rung)
+    how = "is slower" if speedup < 1 else f"is only {speedup:.3f} times as fast"
+    limit = "" if speedup < 1 else f", limit {terms.limits.int8_min_speedup:.2f}"
+    against = f"p50 {_p50_ms(rung):.2f} ms against {_p50_ms(ships):.2f} ms of {ships.label}"
+    return replace(rung, reasons=(f"passes, but {how}: {against}{limit}",))
+
+
+def _say_why(ships: Rung, ladder: Sequence[Rung]) -> Iterator[str]:
+    yield f"{ships.label} ships: p50 {_p50_ms(ships):.2f} ms, drift {ships.drift_pt:.2f} pt"
+    for rung in ladder:
+        if rung.candidate and rung.id != ships.id:
+            yield from (f"{rung.label}: {reason}" for reason in rung.reasons)

@@ -1,0 +1,278 @@
+"""The plan: which steps a run takes, in order. Plain calls; a branch looks at earlier results.
+
+Add a stage by calling it here. First comes all that makes something, then all that judges it, so that
+`--until build` has every engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from stages.build import Build, BuildInputs
+from stages.export import Exported, ExportInputs
+from stages.train import Trained, TrainInputs
+from stages.weights import find_weights
+
+from pipeline.config import Config
+from pipeline.ladder import Form
+from pipeline.runner import Step
+from stages.artifact import Artifact
+from stages.check import Check, Checked, CheckInputs
+from stages.data import Data, DataInputs, Prepared
+from stages.data.render import RenderInputs
+from stages.data.source import find_source
+from stages.quantize import QuantizeInputs
+from stages.verify import (
+    Compare,
+    Compared,
+    CompareInputs,
+    Evaluate,
+    Evaluated,
+    EvaluateInputs,
+    Measure,
+    Measured,
+    MeasureInputs,
+)
+from targets.errors import UnsupportedError
+from targets.profile import Precision, RuntimeName, TargetProfile
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """What all targets share."""
+
+    data: Prepared
+    pictures: Artifact
+    trained: Trained
+    exported: Exported
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One form of the model.
+
+    Attributes:
+        parent: The form it was made from; None for the baseline.
+        candidate: An engine that could ship.
+        size_bytes: Of its files.
+    """
+
+    form: Form
+    precision: Precision
+    runtime: RuntimeName | Literal["pytorch"]
+    model: Artifact
+    parent: Variant | None = None
+    candidate: bool = False
+
+    @property
+    def id(self) -> str:
+        """Unique in a ladder; ONNX files are named by their format, engines by their runtime."""
+        return f"{self.form}-{self.precision}" if not self.candidate else f"{self.runtime}-{self.precision}"
+
+    @property
+    def title(self) -> str:
+        """The form in two words."""
+        kind = {"export": "onnx", "quantize": "onnx"}.get(self.form, self.runtime)
+        return f"{kind} {self.precision}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """A form with what was found out about it.
+
+    Attributes:
+        drift: Against the baseline; None for the baseline itself, as `step_drift`.
+        step_drift: Against the form it was made from.
+        measured: The measurement it took part in, and its place there; None where nothing was measured.
+    """
+
+    variant: Variant
+    evaluated: Evaluated
+    drift: Compared | None
+    step_drift: Compared | None
+    measured: tuple[Measured, int] | None
+
+
+def make_shared(config: Config, step: Step, *, folder: Path) -> Shared:
+    """Prepare the data, train and export: once, whatever the targets.
+
+    Args:
+        config: Of the run.
+        step: Runs a stage, or knows its result.
+        folder: Paths in the configuration are relative to it; downloads go to its `.edgebound/weights`.
+    """
+    if config.demo is not None:
+        source = step(config.demo, RenderInputs(), label="render").data
+    else:
+        source = find_source(config.data, folder)
+    stage = data_stage(config)
+    data = step(stage, DataInputs(source=source), label="check")
+    pictures = Artifact(source.path, data.pictures_digest)
+    weights = find_weights(config.model.weights, folder, folder / ".edgebound" / "weights")
+    trained = step(
+        config.train,
+        TrainInputs(index=data.index, pictures=pictures, weights=weights, modules=config.model.modules),
+    )
+    exported = step(config.export, ExportInputs(checkpoint=trained.checkpoint))
+    return Shared(data=data, pictures=pictures, trained=trained, exported=exported)
+
+
+def data_stage(config: Config) -> Data:
+    """Give the data stage, which looks at sizes as training will see them."""
+    name = Path(config.data.path).name if config.demo is None else config.data.path
+    return replace(config.data, path=name, imgsz=config.train.imgsz)
+
+
+def make_candidates(config: Config, profile: TargetProfile, shared: Shared, step: Step) -> list[Variant]:
+    """Check, quantize and build for one target.
+
+    Returns:
+        All forms from the baseline on, parents first.
+
+    Raises:
+        UnsupportedError: The target cannot run the model.
+    """
+    baseline = Variant(form="train", precision="fp32", runtime="pytorch", model=shared.trained.checkpoint)
+    onnx = Variant(
+        form="export",
+        precision="fp32",
+        runtime="onnxruntime",
+        model=shared.exported.onnx,
+        parent=baseline,
+    )
+    checked = step(Check(), CheckInputs(model=onnx.model, profile=profile), label=profile.name)
+    refuse_unsupported(checked, profile)
+    variants = [baseline, onnx]
+    if "int8" in profile.precisions:
+        quantized = step(
+            config.quantize,
+            QuantizeInputs(
+                onnx=onnx.model,
+                index=shared.data.index,
+                pictures=shared.pictures,
+                dialect=profile.dialect,
+            ),
+            label="int8",
+        )
+        variants.append(replace(onnx, form="quantize", precision="int8", model=quantized.onnx, parent=onnx))
+    return [*variants, *_engines(variants, profile, step)] if profile.local else variants
+
+
+def _engines(variants: Sequence[Variant], profile: TargetProfile, step: Step) -> Iterator[Variant]:
+    sources = {variant.precision: variant for variant in variants}
+    for precision in profile.precisions:
+        source = sources[precision]
+        built = step(
+            Build(precision=precision),
+            BuildInputs(model=source.model, profile=profile),
+            label=f"{profile.runtime} {precision}",
+        )
+        yield Variant(
+            form="build",
+            precision=precision,
+            runtime=profile.runtime,
+            model=built.engine,
+            parent=source,
+            candidate=True,
+        )
+
+
+def refuse_unsupported(checked: Checked, profile: TargetProfile) -> None:
+    """Stop where an operator is missing.
+
+    Raises:
+        UnsupportedError: With all operators that are.
+    """
+    missing = [finding for finding in checked.findings if finding.severity == "error"]
+    if missing:
+        first = missing[0]
+        names = ", ".join(sorted({finding.op for finding in missing}))
+        raise UnsupportedError(
+            f"{profile.name} cannot run this model ({names}): {first.node}: {first.reason}", hint=first.remedy
+        )
+
+
+def verify(
+    config: Config,
+    profile: TargetProfile,
+    shared: Shared,
+    variants: Sequence[Variant],
+    *,
+    step: Step,
+    host: str,
+) -> list[Verified]:
+    """Evaluate every form, compare it with the baseline and its parent, and time the engines.
+
+    Args:
+        config: Of the run.
+        profile: Of the target.
+        shared: What all targets share.
+        variants: Parents first, the baseline at the very front.
+        step: Runs a stage, or knows its result.
+        host: Fingerprint of this machine; engines' kernels depend on it, so their results do.
+    """
+    evaluated = {one.id: _evaluate(one, profile, shared, step=step, host=host) for one in variants}
+    engines = [one for one in variants if one.candidate]
+    measured = _measure(config, profile, shared, engines, step=step, host=host) if engines else None
+    compare = Compare(resamples=config.verify.resamples)
+    base = variants[0]
+
+    def drift(reference: Variant, variant: Variant) -> Compared:
+        return step(
+            compare,
+            CompareInputs(
+                baseline=evaluated[reference.id].detections,
+                candidate=evaluated[variant.id].detections,
+                index=shared.data.index,
+            ),
+            label=f"{variant.title} against {reference.title}",
+        )
+
+    return [
+        Verified(
+            variant=one,
+            evaluated=evaluated[one.id],
+            drift=drift(base, one) if one.parent else None,
+            step_drift=drift(one.parent, one) if one.parent else None,
+            measured=(measured, engines.index(one)) if measured is not None and one.candidate else None,
+        )
+        for one in variants
+    ]
+
+
+def _evaluate(
+    variant: Variant, profile: TargetProfile, shared: Shared, *, step: Step, host: str
+) -> Evaluated:
+    stage = Evaluate(runtime=variant.runtime, simulate=not variant.candidate)
+    inputs = EvaluateInputs(
+        model=variant.model,
+        index=shared.data.index,
+        pictures=shared.pictures,
+        profile=profile if variant.candidate else None,
+        host=host if variant.candidate else "",
+    )
+    return step(stage, inputs, label=variant.title)
+
+
+def _measure(
+    config: Config,
+    profile: TargetProfile,
+    shared: Shared,
+    engines: Sequence[Variant],
+    *,
+    step: Step,
+    host: str,
+) -> Measured:
+    inputs = MeasureInputs(
+        engines=tuple(engine.model for engine in engines),
+        index=shared.data.index,
+        pictures=shared.pictures,
+        profile=profile,
+        host=host,
+    )
+    age = timedelta(hours=config.verify.max_age_h)
+    return step(Measure(runs=config.verify.runs), inputs, label="latency", max_age=age)

@@ -1,0 +1,187 @@
+"""The tables of the page: ladder, classes, checks, steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from pipeline.ladder import Check, ClassFigures, Interval, Rung, RunReport, TargetResult, Verdict
+from pipeline.report.markup import Markup, Node, render, tag
+from pipeline.report.words import NONE, SYMBOLS, WORDS, duration, figure, interval, size
+
+_TONES = {"refuse": "bad", "inconclusive": "unsure"}
+
+
+def chip(verdict: Verdict) -> Markup:
+    """Show a verdict by symbol, word and colour."""
+    return tag("span", f"{SYMBOLS[verdict]} {WORDS[verdict]}", class_=f"chip tone-{verdict}")
+
+
+def scrolling(name: str, table: Markup) -> Markup:
+    """Let a wide table scroll inside its own box, with the keyboard too."""
+    return tag("div", table, class_="scroll", tabindex=0, role="region", aria_label=name)
+
+
+def number(value: float, digits: int = 2, *more: Node) -> Markup:
+    """Give a cell with a figure, sorted by its value."""
+    sort = repr(value) if math.isfinite(value) else ""
+    return tag("td", figure(value, digits), more, class_="number", data_sort=sort)
+
+
+def _head(*names: str, sortable: bool = False) -> Markup:
+    """Give the head; a name that ends in "#" is a column of figures."""
+    cells = [
+        tag(
+            "th",
+            tag("button", name.rstrip("#"), type="button") if sortable else name.rstrip("#"),
+            scope="col",
+            class_="number" if name.endswith("#") else None,
+        )
+        for name in names
+    ]
+    return tag("thead", tag("tr", cells))
+
+
+def _table(head: Markup, rows: Iterable[Node]) -> Markup:
+    return tag("table", head, tag("tbody", rows))
+
+
+# ------------------------------------------------------------------------------------ ladder
+
+_LADDER = (
+    "form", "precision", "runtime", "verdict", "mAP50-95#", "mAP50#", "drift, pt#", "step drift, pt#", "p50, ms#",
+    "p90#", "p99#", "size#",
+)  # fmt: skip
+
+
+def ladder_table(target: TargetResult) -> Markup:
+    """Show every form of the model, baseline first."""
+    depths: dict[str | None, int] = {None: -1}
+    for rung in target.ladder:
+        depths[rung.id] = depths.get(rung.parent, -1) + 1
+    rows = [_rung(rung, depth=depths[rung.id], ships=rung.id == target.ships) for rung in target.ladder]
+    return scrolling("Ladder", _table(_head(*_LADDER), rows))
+
+
+def _rung(rung: Rung, *, depth: int, ships: bool) -> Markup:
+    latency = rung.latency_ms
+    times = (latency.p50, latency.p90, latency.p99) if latency else (math.nan,) * 3
+    note = "engine" if rung.candidate else "baseline" if rung.parent is None else None
+    cells: Sequence[Node] = (
+        tag("th", rung.form, tag("small", note, class_="soft") if note else None, scope="row"),
+        tag("td", rung.precision),
+        tag("td", rung.runtime, tag("small", "simulated") if rung.simulated else None),
+        tag("td", chip(rung.verdict), (" ", tag("span", "ships", class_="chip ships")) if ships else None),
+        number(rung.map50_95, 3),
+        number(rung.map50, 3),
+        *_drifts(rung),
+        *map(number, times),
+        tag("td", size(rung.size_bytes), class_="number", data_sort=rung.size_bytes),
+    )
+    classes = "lineage ships" if ships else "lineage"
+    return tag("tr", cells, class_=classes, style=f"--depth:{depth}")
+
+
+def _drifts(rung: Rung) -> tuple[Markup, Markup]:
+    if rung.parent is None:
+        nothing = tag("td", NONE, class_="number", data_sort="")
+        return nothing, nothing
+    return (
+        number(rung.drift_pt, 2, _small(rung.drift_ci_pt)),
+        number(rung.step_drift_pt, 2, _small(rung.step_drift_ci_pt)),
+    )
+
+
+def _small(ends: Interval) -> Markup | None:
+    return tag("small", interval(ends)) if interval(ends) else None
+
+
+# ------------------------------------------------------------------------------------ classes
+
+
+def class_table(target: TargetResult) -> Markup | None:
+    """Show AP of each class: the baseline's, and each candidate's with its loss."""
+    baseline = target.ladder[0] if target.ladder else None
+    if baseline is None or not baseline.classes:
+        return None
+    candidates = [rung for rung in target.ladder if rung.candidate and rung.classes]
+    names = [
+        f"{rung.label} {what}#" for rung in candidates for what in ("AP50", "AP50-95", "loss of AP50, pt")
+    ]
+    head = _head("class", "boxes#", "baseline AP50#", "AP50-95#", *names, sortable=True)
+    by_name = [{each.name: each for each in rung.classes} for rung in candidates]
+    judged = [{check.measure: check.verdict for check in rung.checks} for rung in candidates]
+    rows = []
+    for each in baseline.classes:
+        found = [
+            _class_cells(own.get(each.name), verdicts) for own, verdicts in zip(by_name, judged, strict=True)
+        ]
+        name = tag("th", each.name, scope="row", data_sort=each.name)
+        rows.append(
+            tag("tr", name, number(each.boxes, 0), number(each.ap50, 3), number(each.ap50_95, 3), found)
+        )
+    return scrolling("AP by class", _table(head, rows))
+
+
+def _class_cells(each: ClassFigures | None, verdicts: dict[str, Verdict]) -> Markup:
+    if each is None:
+        return render([number(math.nan)] * 3)
+    verdict = verdicts.get(f"AP50 loss of {each.name}", "pass")
+    tone = _TONES.get(verdict)
+    word = tag("small", WORDS[verdict], class_=tone) if tone else None
+    loss = number(each.ap50_loss_pt, 2, _small(each.ci), word)
+    return render((number(each.ap50, 3), number(each.ap50_95, 3), loss))
+
+
+# ------------------------------------------------------------------------------------ checks and steps
+
+
+def checks_table(target: TargetResult) -> Markup | None:
+    """Show everything that the gate asked, and the answers."""
+    rows = [_check(rung, check) for rung in target.ladder for check in rung.checks]
+    head = _head("form", "asked", "found#", "limit#", "verdict", sortable=True)
+    return scrolling("All checks", _table(head, rows)) if rows else None
+
+
+def _check(rung: Rung, check: Check) -> Markup:
+    spread = interval((check.low, check.high)) if check.low != check.high else ""
+    unit = f" {check.unit}" if check.unit and math.isfinite(check.value) else ""
+    digits = 3 if not check.unit else 2
+    found = (figure(check.value, digits), unit, tag("small", spread) if spread else None)
+    return tag(
+        "tr",
+        tag("th", rung.label, scope="row"),
+        tag("td", check.measure, tag("small", check.reason) if check.verdict != "pass" else None),
+        tag("td", found, class_="number", data_sort=repr(check.value) if math.isfinite(check.value) else ""),
+        number(check.limit),
+        tag("td", chip(check.verdict)),
+    )
+
+
+def steps_table(report: RunReport) -> Markup | None:
+    """Show where the time went."""
+    rows = [
+        tag(
+            "tr",
+            tag("th", step.stage, scope="row"),
+            tag("td", step.label),
+            tag("td", duration(step.seconds), class_="number", data_sort=repr(step.seconds)),
+            tag("td", "cached" if step.cached else "ran"),
+            tag("td", tag("code", step.key[:19], title=step.key)),
+        )
+        for step in report.steps
+    ]
+    head = _head("stage", "step", "work#", "this run", "key", sortable=True)
+    return scrolling("Steps", _table(head, rows)) if rows else None
+
+
+def counts_table(report: RunReport) -> Markup | None:
+    """Show the boxes of each class."""
+    if report.data_summary is None or not report.data_summary.classes:
+        return None
+    rows = [
+        tag("tr", tag("th", each.name, scope="row"), number(each.train, 0), number(each.val, 0))
+        for each in report.data_summary.classes
+    ]
+    head = _head("class", "boxes to train#", "boxes to validate#", sortable=True)
+    return scrolling("Boxes by class", _table(head, rows))

@@ -1,0 +1,78 @@
+"""From verified forms to the rungs of the ladder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from pipeline.ladder import MISSING, ClassFigures, Interval, LatencyFigures, Rung
+from pipeline.plan import Verified
+from pipeline.runner import Runner
+from stages.artifact import walk
+from stages.verify import Compared
+
+
+def rungs(forms: Sequence[Verified], runner: Runner) -> tuple[Rung, ...]:
+    """Give the ladder of one target, not judged yet."""
+    return tuple(_rung(form, runner) for form in forms)
+
+
+def _rung(form: Verified, runner: Runner) -> Rung:
+    variant = form.variant
+    measured = form.measured[0] if form.measured else None
+    return Rung(
+        id=variant.id,
+        parent=variant.parent.id if variant.parent else None,
+        form=variant.form,
+        precision=variant.precision,
+        runtime=variant.runtime,
+        candidate=variant.candidate,
+        map50_95=form.evaluated.map50_95,
+        map50=form.evaluated.map50,
+        drift_pt=_drift(form.drift),
+        step_drift_pt=_drift(form.step_drift),
+        drift_ci_pt=_interval(form.drift),
+        step_drift_ci_pt=_interval(form.step_drift),
+        latency_ms=_latency(form),
+        size_bytes=sum(file.stat().st_size for _, file in walk(variant.model.path)),
+        host=measured.host if measured else "",
+        simulated=False,
+        cached=runner.step_of(form.evaluated).cached,
+        classes=_classes(form),
+        f1_threshold=form.evaluated.f1_threshold,
+        pictures=form.evaluated.pictures,
+        measured_at=measured.measured_at if measured else None,
+    )
+
+
+def _drift(compared: Compared | None) -> float:
+    return compared.drift_pt if compared else 0.0
+
+
+def _interval(compared: Compared | None) -> Interval:
+    return compared.drift_ci_pt if compared else (0.0, 0.0)
+
+
+def _latency(form: Verified) -> LatencyFigures | None:
+    if form.measured is None:
+        return None
+    measured, place = form.measured
+    latency = measured.latencies[place]
+    return LatencyFigures(
+        p50=latency.p50, p90=latency.p90, p99=latency.p99, n=latency.n, samples=latency.samples
+    )
+
+
+def _classes(form: Verified) -> tuple[ClassFigures, ...]:
+    losses = {one.name: one for one in form.drift.classes} if form.drift else {}
+    return tuple(
+        ClassFigures(
+            name=one.name,
+            ap50=one.ap50,
+            ap50_95=one.ap50_95,
+            ap50_loss_pt=losses[one.name].ap50_loss_pt if one.name in losses else math.nan,
+            ci=losses[one.name].ci_pt if one.name in losses else MISSING,
+            boxes=one.boxes,
+        )
+        for one in form.evaluated.classes
+    )

@@ -1,0 +1,123 @@
+"""Detections: what a model finds on the pictures of a data set."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stages.artifact import Artifact
+from stages.dataset import Picture, read_picture
+from stages.stage import Progress, no_progress
+from targets.errors import DataError
+from targets.model import ModelSpec
+from targets.postprocess import decode
+from targets.preprocess import Placement, letterbox
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from targets.runtime import Images, Infer
+
+FILE_NAME = "detections.npz"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Detections:
+    """What a model found, picture by picture in the order of the data set.
+
+    Attributes:
+        counts: (P,): detections on each picture.
+        boxes: (N, 6): xyxy in pixels of the picture, score, class; on a picture sorted by falling score.
+        nonfinite: Pictures to which the model answered NaN or infinity somewhere.
+    """
+
+    counts: NDArray[np.int32]
+    boxes: NDArray[np.float32]
+    nonfinite: int = 0
+
+    def save(self, folder: Path) -> None:
+        """Write `folder/detections.npz`; equal detections give equal bytes."""
+        np.savez(folder / FILE_NAME, counts=self.counts, boxes=self.boxes, nonfinite=self.nonfinite)
+
+
+def load_detections(folder: Artifact, *, pictures: int) -> Detections:
+    """Read `folder / "detections.npz"`.
+
+    Args:
+        folder: What `Evaluate` wrote.
+        pictures: How many pictures the data set has.
+
+    Raises:
+        DataError: It is missing, broken, or of another data set.
+    """
+    path = folder / FILE_NAME
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            found = Detections(
+                counts=arrays["counts"], boxes=arrays["boxes"], nonfinite=int(arrays["nonfinite"])
+            )
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as exc:
+        raise DataError(f"{path} cannot be read as detections: {exc}", hint="Evaluate the model again.") from exc
+    if found.counts.shape != (pictures,) or found.boxes.shape != (found.counts.sum(), 6):
+        raise DataError(
+            f"{path} is about {found.counts.size} pictures and {len(found.boxes)} detections, which does not"
+            f" fit {pictures} validation pictures.",
+            hint="Evaluate the model on the same data set.",
+        )
+    return found
+
+
+def detect(
+    infer: Infer,
+    spec: ModelSpec,
+    *,
+    pictures: Sequence[Picture],
+    root: Artifact,
+    progress: Progress = no_progress,
+) -> Detections:
+    """Run a model over pictures, as validation does: a box may be several classes at once.
+
+    Args:
+        infer: The model.
+        spec: Its input and output, and down to which score, by which NMS and how many it is to find.
+        pictures: At least one.
+        root: The folder that the pictures' names start from.
+        progress: Told after each picture.
+
+    Raises:
+        DataError: A picture cannot be read.
+        ModelError: The model's output is not what `spec` says.
+    """
+    found: list[NDArray[np.float32]] = []
+    nonfinite = 0
+    for images, placement in _letterboxed(pictures, root, spec):
+        output = infer(images)
+        nonfinite += not np.isfinite(output).all()
+        found.append(decode(output, spec, placement, multi_label=True))
+        progress(len(found), len(pictures))
+    counts = np.array([len(rows) for rows in found], np.int32)
+    return Detections(counts=counts, boxes=np.concatenate(found), nonfinite=nonfinite)
+
+
+def _letterboxed(
+    pictures: Sequence[Picture], root: Artifact, spec: ModelSpec
+) -> Iterator[tuple[Images, Placement]]:
+    """Prepare a picture while the model is busy with the one before. The input is good for one turn."""
+    buffers = [np.empty((1, 3, spec.input.height, spec.input.width), np.float32) for _ in range(2)]
+
+    def prepare(turn: int) -> tuple[Images, Placement]:
+        return letterbox(read_picture(root, pictures[turn]), spec.input, buffers[turn % 2])
+
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        upcoming = reader.submit(prepare, 0)
+        for turn in range(1, len(pictures)):
+            ready = upcoming.result()
+            upcoming = reader.submit(prepare, turn)
+            yield ready
+        yield upcoming.result()

@@ -1,0 +1,136 @@
+"""An engine folder and its `manifest.json`: which files, for what, and the digest of each."""
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Dict, Mapping
+
+from targets.errors import ModelError
+from targets.profile import Budgets, Dialect, Precision, RuntimeName, TargetProfile
+
+SCHEMA = 1
+FILE_NAME = "manifest.json"
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # no folder, no hidden file, no option
+_REBUILD = "Build it again, or pull it again from where it was released."
+
+
+@dataclass(frozen=True)
+class EngineFile:
+    """One file of an engine, as its builder left it.
+
+    Attributes:
+        sha256: Hex digest of its bytes.
+        size: In bytes.
+    """
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an engine folder holds, in the words of the one who built it.
+
+    Attributes:
+        runtime: Library that runs the engine.
+        runtime_version: Version it was built with.
+        profile: Target it was built for.
+        precision: Of the candidate.
+        files: All files of the folder but the manifest, by name.
+        schema: Version of this file's format.
+    """
+
+    runtime: RuntimeName
+    runtime_version: str
+    profile: TargetProfile
+    precision: Precision
+    files: Mapping[str, EngineFile]
+    schema: int = SCHEMA
+
+
+def write_manifest(
+    folder: Path, *, profile: TargetProfile, precision: Precision, runtime_version: str
+) -> Manifest:
+    """Describe all files that are in `folder` now, and write the manifest beside them."""
+    files = {path.name: _describe(path) for path in sorted(folder.iterdir()) if path.name != FILE_NAME}
+    manifest = Manifest(
+        runtime=profile.runtime,
+        runtime_version=runtime_version,
+        profile=profile,
+        precision=precision,
+        files=files,
+    )
+    text = json.dumps(asdict(manifest), indent=2, sort_keys=True) + "\n"
+    (folder / FILE_NAME).write_text(text, encoding="utf-8")
+    return manifest
+
+
+def open_engine(folder: Path) -> Manifest:
+    """Read the manifest of an engine folder and hold every file against it.
+
+    Raises:
+        ModelError: The manifest is missing, broken or newer than this program, or a file is missing, changed,
+            or not listed.
+    """
+    manifest = _load_manifest(folder / FILE_NAME)
+    _refuse_strangers(folder, manifest)
+    for name, entry in manifest.files.items():
+        _check(folder / name, entry)
+    return manifest
+
+
+def _describe(path: Path) -> EngineFile:
+    sha256 = hashlib.sha256()
+    with path.open("rb") as file:
+        for chunk in iter(lambda: file.read(1 << 20), b""):
+            sha256.update(chunk)
+    return EngineFile(sha256.hexdigest(), path.stat().st_size)
+
+
+def _load_manifest(path: Path) -> Manifest:
+    try:
+        record: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if record["schema"] > SCHEMA:
+            raise ModelError(
+                f"{path} has format version {record['schema']}; this program reads up to {SCHEMA}.",
+                hint="Update edgebound on this machine.",
+            )
+        files = {str(name): EngineFile(**entry) for name, entry in record["files"].items()}
+        return Manifest(**dict(record, files=files, profile=_read_profile(record["profile"])))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise ModelError(f"{path} cannot be read as an engine's manifest: {exc!r}", hint=_REBUILD) from exc
+
+
+def _read_profile(record: Mapping[str, Any]) -> TargetProfile:
+    fields = dict(
+        record,
+        dialect=Dialect(**record["dialect"]),
+        budgets=Budgets(**record["budgets"]),
+        precisions=tuple(record["precisions"]),
+    )
+    return TargetProfile(**fields)
+
+
+def _refuse_strangers(folder: Path, manifest: Manifest) -> None:
+    for name in manifest.files:
+        if not _PLAIN_NAME.fullmatch(name):
+            raise ModelError(
+                f"The manifest of {folder} lists {name!r}, not a plain file name.", hint=_REBUILD
+            )
+    strangers = {path.name for path in folder.iterdir()} - set(manifest.files) - {FILE_NAME}
+    if strangers:
+        raise ModelError(
+            f"{folder} holds {', '.join(sorted(strangers))}, which its manifest does not list.",
+            hint="Remove what does not belong there; an engine folder holds an engine and nothing else.",
+        )
+
+
+def _check(path: Path, entry: EngineFile) -> None:
+    if not path.is_file():
+        raise ModelError(f"{path} is listed in the engine's manifest, but is no file.", hint=_REBUILD)
+    # The size first: it costs nothing, and nobody makes us read a file without end.
+    if path.stat().st_size != entry.size or _describe(path) != entry:
+        raise ModelError(f"{path} is not the file that the engine's manifest describes.", hint=_REBUILD)

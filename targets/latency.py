@@ -1,0 +1,111 @@
+"""Latency of engines: measured side by side, described by percentiles."""
+
+import math
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Callable, List, Sequence, Tuple
+
+if TYPE_CHECKING:
+    from targets.runtime import Images, Infer
+
+_STEADY = 0.05  # two windows of calls whose medians are this near are the same
+_WINDOW = 10  # calls
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Time of one call, copies in and out included, in milliseconds.
+
+    Attributes:
+        p50: Median.
+        p90: 90th percentile.
+        p99: 99th percentile.
+        mean: Average.
+        cov: Coefficient of variation: standard deviation by mean. trtexec warns above 0.025.
+        n: Calls.
+        samples: Each call, in order.
+    """
+
+    p50: float
+    p90: float
+    p99: float
+    mean: float
+    cov: float
+    n: int
+    samples: Tuple[float, ...]
+
+
+def percentile(samples: Sequence[float], fraction: float) -> float:
+    """Give the sample that `fraction` of all samples do not exceed.
+
+    Always a latency that really occurred, as in trtexec: sorted[n - 1 - int((1 - fraction) * n)].
+
+    Args:
+        samples: At least one, in any order.
+        fraction: 0 to 1.
+    """
+    n = len(samples)
+    # Rounded, because (1 - 0.9) * 10 is 0.99999… and would give the largest for the second largest.
+    above = int(round((1 - fraction) * n, 9))
+    return sorted(samples)[max(n - 1 - above, 0)]
+
+
+def describe(samples_ms: Sequence[float]) -> Latency:
+    """Describe at least one latency."""
+    mean = math.fsum(samples_ms) / len(samples_ms)
+    return Latency(
+        p50=percentile(samples_ms, 0.5),
+        p90=percentile(samples_ms, 0.9),
+        p99=percentile(samples_ms, 0.99),
+        mean=mean,
+        cov=statistics.pstdev(samples_ms) / mean if mean else 0.0,
+        n=len(samples_ms),
+        samples=tuple(samples_ms),
+    )
+
+
+def measure_interleaved(
+    infers: "Sequence[Infer]",
+    images: "Sequence[Images]",
+    *,
+    runs: int,
+    warmup: int,
+    progress: Callable[[float, float], None],
+) -> List[Latency]:
+    """Time engines in turns, so that whatever else the machine does hits all of them alike.
+
+    Args:
+        infers: One function an engine; it returns once the device is done.
+        images: What they are given, in turn; every engine sees the same in the same round.
+        runs: Timed calls of each engine.
+        warmup: Most untimed calls of each engine; it ends sooner once the calls are steady.
+        progress: To be told calls done and calls in all.
+    """
+    for infer in infers:
+        _warm_up(infer, images, most=warmup)
+    samples: List[List[float]] = [[] for _ in infers]
+    for turn in range(runs):
+        picture = images[turn % len(images)]
+        for place in range(len(infers)):
+            engine = (turn + place) % len(infers)  # nobody always runs after the same neighbour
+            samples[engine].append(_time_ms(infers[engine], picture))
+        progress((turn + 1) * len(infers), runs * len(infers))
+    return [describe(times) for times in samples]
+
+
+def _warm_up(infer: "Infer", images: "Sequence[Images]", *, most: int) -> None:
+    """Call until two windows in a row take the same time: caches filled, clocks up, kernels chosen."""
+    times: List[float] = []
+    for call in range(most):
+        times.append(_time_ms(infer, images[call % len(images)]))
+        if len(times) >= 2 * _WINDOW:
+            before = statistics.median(times[-2 * _WINDOW : -_WINDOW])
+            if abs(statistics.median(times[-_WINDOW:]) - before) <= _STEADY * before:
+                return
+
+
+def _time_ms(infer: "Infer", images: "Images") -> float:
+    start = time.perf_counter_ns()
+    infer(images)
+    return (time.perf_counter_ns() - start) / 1e6

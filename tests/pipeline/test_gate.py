@@ -1,0 +1,506 @@
+"""The gate: what passes, what is refused, what stays open, and what ships."""
+
+import math
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.gate import SEVERITY, Gate, Judgement, Terms, exit_code, judge, overall
+from pipeline.ladder import ClassFigures, Failure, LatencyFigures, Rung, RunReport, TargetResult
+from targets.errors import EdgeboundError
+from targets.profile import Budgets
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=timezone.utc)
+NAN = math.nan
+TERMS = Terms(now=NOW)
+
+
+def rung(id: str, parent: str | None = None, **given: object) -> Rung:
+    """Give a form that passes; `given` says what is special about it."""
+    fields: dict[str, object] = {
+        "form": "export", "precision": "fp32", "runtime": "onnxruntime", "candidate": False,
+        "map50_95": 0.5, "map50": 0.7, "drift_pt": 0.0, "step_drift_pt": 0.0,
+        "drift_ci_pt": (-0.05, 0.05), "step_drift_ci_pt": (-0.05, 0.05), "latency_ms": None,
+        "size_bytes": 12_000_000, "host": "", "simulated": False, "cached": False, "f1_threshold": 0.4,
+        "pictures": 1000, "classes": (hole(),),
+    }  # fmt: skip
+    return Rung(id=id, parent=parent, **{**fields, **given})
+
+
+def hole(loss_pt: float = 0.0, ci: tuple[float, float] = (-1.0, 1.0), boxes: int = 300) -> ClassFigures:
+    return ClassFigures(name="hole", ap50=0.7, ap50_95=0.5, ap50_loss_pt=loss_pt, ci=ci, boxes=boxes)
+
+
+def timed(p50: float, p99: float = 9.0, n: int = 200) -> LatencyFigures:
+    return LatencyFigures(p50=p50, p90=p50 * 1.1, p99=p99, n=n)
+
+
+def engine(precision: str, parent: str, *, p50: float, **given: object) -> Rung:
+    fields = {"form": "build", "runtime": "openvino", "candidate": True, "precision": precision}
+    timing = {"latency_ms": timed(p50), "measured_at": NOW.isoformat(), "host": "a1b2"}
+    return rung(f"openvino-{precision}", parent, **{**fields, **timing, **given})
+
+
+def ladder(**special: dict[str, object]) -> tuple[Rung, ...]:
+    """Give a whole ladder in which INT8 ships; `special` changes rungs by their name."""
+    make = {
+        "train": lambda more: rung("train", form="train", runtime="pytorch", **more),
+        "onnx": lambda more: rung("onnx", "train", **more),
+        "onnx8": lambda more: rung("onnx8", "onnx", **{"form": "quantize", "precision": "int8", **more}),
+        "fp32": lambda more: engine("fp32", "onnx", **{"p50": 8.0, **more}),
+        "int8": lambda more: engine("int8", "onnx8", **{"p50": 4.0, **more}),
+    }
+    return tuple(build(special.get(name, {})) for name, build in make.items())
+
+
+def verdicts(judgement: Judgement) -> dict[str, str]:
+    return {one.id: one.verdict for one in judgement.ladder}
+
+
+# ------------------------------------------------------------------------------------ one form
+
+
+@pytest.mark.parametrize(
+    ("drift_pt", "ci", "verdict"),
+    [
+        pytest.param(0.4, (0.1, 0.7), "pass", id="whole interval within the limit"),
+        pytest.param(-2.0, (-3.0, -1.0), "pass", id="better is never refused"),
+        pytest.param(0.9, (0.6, 1.0), "pass", id="upper bound exactly at the limit"),
+        pytest.param(0.9, (0.6, 1.2), "inconclusive", id="limit inside the interval"),
+        pytest.param(1.1, (1.0, 1.2), "inconclusive", id="lower bound exactly at the limit"),
+        pytest.param(3.2, (2.7, 3.8), "refuse", id="whole interval beyond the limit"),
+        pytest.param(1.3, (0.2, 0.8), "inconclusive", id="estimate beyond its own interval"),
+        pytest.param(3.2, (NAN, NAN), "inconclusive", id="no interval"),
+        pytest.param(NAN, (0.1, 0.7), "inconclusive", id="no estimate"),
+        pytest.param(0.4, (0.1, math.inf), "inconclusive", id="unbounded interval"),
+    ],
+)
+def test_a_form_is_judged_by_both_ends_of_its_interval(
+    drift_pt: float, ci: tuple[float, float], verdict: str
+) -> None:
+    judged = judge(ladder(onnx8={"step_drift_pt": drift_pt, "step_drift_ci_pt": ci}), TERMS)
+
+    assert verdicts(judged)["onnx8"] == verdict
+
+
+def test_a_refusal_says_value_interval_and_limit() -> None:
+    judged = judge(ladder(onnx8={"step_drift_pt": 3.2, "step_drift_ci_pt": (2.7, 3.8)}), TERMS)
+
+    reason = "step drift 3.20 pt (95 % interval 2.70 to 3.80), limit 1.00 pt"
+    assert judged.ladder[2].reasons == (reason,)
+    assert judged.ladder[4].reasons == (f"made from onnx int8: {reason}",)
+
+
+def test_an_open_verdict_says_how_many_pictures_would_settle_it() -> None:
+    drift = {"drift_pt": 0.5, "drift_ci_pt": (-1.5, 2.5), "pictures": 120}
+
+    judged = judge(ladder(int8=drift), TERMS)
+
+    assert judged.ladder[4].reasons == (  # half-width 2.0 must shrink to 1.0: four times as many
+        "drift 0.50 pt (95 % interval -1.50 to 2.50), limit 1.50 pt: "
+        "about 480 validation pictures would settle it, there are 120",
+    )
+
+
+def test_a_loss_right_at_the_limit_is_never_settled() -> None:
+    judged = judge(ladder(int8={"drift_pt": 1.5, "drift_ci_pt": (1.0, 2.0)}), TERMS)
+
+    assert judged.ladder[4].reasons[0].endswith("no reasonable number of validation pictures would settle it")
+
+
+def test_figures_that_rounding_would_make_equal_get_more_digits() -> None:
+    judged = judge(ladder(onnx={"step_drift_pt": 0.102, "step_drift_ci_pt": (0.101, 0.103)}), TERMS)
+
+    assert judged.ladder[1].reasons == (
+        "step drift 0.1020 pt (95 % interval 0.1010 to 0.1030), limit 0.1000 pt",
+    )
+
+
+@pytest.mark.parametrize(
+    ("form", "precision", "limit_pt"),
+    [
+        ("export", "fp32", 0.1), ("build", "fp32", 0.1), ("export", "fp16", 0.3), ("build", "fp16", 0.3),
+        ("quantize", "int8", 1.0), ("build", "int8", 1.0), ("prune", "fp32", 1.0), ("distill", "fp32", 1.0),
+        ("train", "fp32", 1.5),
+    ],
+)  # fmt: skip
+def test_each_step_has_its_limit(form: str, precision: str, limit_pt: float) -> None:
+    assert Gate().step_limit_pt(rung("x", form=form, precision=precision)) == limit_pt
+
+
+# ------------------------------------------------------------------------------------ one candidate
+
+
+@pytest.mark.parametrize(
+    ("special", "verdict", "reason"),
+    [
+        pytest.param(
+            {"classes": (hole(9.0, (6.0, 12.0)),)},
+            "refuse", "AP50 loss of hole 9.00 pt (95 % interval 6.00 to 12.00), limit 5.00 pt", id="lost class",
+        ),
+        pytest.param(
+            {"classes": (hole(boxes=0),)},
+            "inconclusive", "AP50 loss of hole: the validation pictures hold no such box", id="no box",
+        ),
+        pytest.param({"classes": ()}, "inconclusive", "no class was evaluated", id="no class"),
+        pytest.param(
+            {"f1_threshold": 0.25}, "refuse", "shift of the best threshold 0.15, limit 0.10", id="pressed scores"
+        ),
+        pytest.param(
+            {"f1_threshold": NAN},
+            "inconclusive", "shift of the best threshold was not measured, limit 0.10", id="no threshold",
+        ),
+        pytest.param({"map50_95": NAN}, "inconclusive", "mAP50-95 was not measured", id="no mAP"),
+        pytest.param({"map50_95": 1.5}, "inconclusive", "mAP50-95 1.500 is no fraction", id="nonsense mAP"),
+        pytest.param({"latency_ms": None}, "inconclusive", "latency was not measured", id="not timed"),
+        pytest.param({"latency_ms": timed(NAN)}, "inconclusive", "latency was not measured", id="NaN p50"),
+        pytest.param(
+            {"simulated": True}, "inconclusive", "simulated: not measured on the device itself", id="simulated"
+        ),
+        pytest.param(
+            {"measured_at": (NOW - timedelta(hours=30)).isoformat()},
+            "inconclusive", "latency is stale: 30.0 h old, limit 24.0 h", id="stale",
+        ),
+        pytest.param(
+            {"measured_at": "2026-05-05T12:00:00Z"},
+            "inconclusive", "latency was measured in the future (2026-05-05T12:00:00Z): a clock is wrong",
+            id="from the future",
+        ),
+        pytest.param(
+            {"measured_at": None}, "inconclusive", "when the latency was measured is not known", id="undated"
+        ),
+        pytest.param(
+            {"measured_at": "yesterday"}, "inconclusive", "when the latency was measured is not known", id="no date"
+        ),
+    ],
+)  # fmt: skip
+def test_a_candidate_needs_all_its_evidence(special: dict[str, object], verdict: str, reason: str) -> None:
+    judged = judge(ladder(int8=special), TERMS).ladder[4]
+
+    assert (judged.verdict, judged.reasons[0]) == (verdict, reason)
+
+
+def test_a_class_that_only_the_baseline_was_asked_about_is_missing() -> None:
+    both = (hole(), replace(hole(), name="rust"))
+
+    judged = judge(ladder(train={"classes": both}, onnx={"classes": both}), TERMS)
+
+    assert judged.ladder[4].reasons == ("AP50 loss of rust was not measured",)
+
+
+def test_dates_with_z_and_without_a_zone_are_utc() -> None:
+    for date in ("2026-05-04T11:00:00Z", "2026-05-04T11:00:00", "2026-05-04T13:00:00+02:00"):
+        judged = judge(ladder(int8={"measured_at": date}), TERMS)
+
+        assert judged.ladder[4].verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("budgets", "special", "verdict", "reasons"),
+    [
+        (Budgets(p99_ms=10), {}, "pass", ()),
+        (Budgets(p99_ms=8), {}, "refuse", ("p99 9.00 ms, limit 8.00 ms",)),
+        (Budgets(p99_ms=10), {"latency_ms": timed(4.0, p99=NAN)}, "inconclusive",
+         ("p99 was not measured, limit 10.00 ms",)),
+        (Budgets(p99_ms=10), {"latency_ms": timed(4.0, n=20)}, "inconclusive",
+         ("20 timed runs, a p99 needs 100",)),
+        (Budgets(memory_mib=512), {}, "inconclusive", ("memory was not measured, limit 512.00 MiB",)),
+        (Budgets(memory_mib=512), {"memory_mib": 600.0}, "refuse", ("memory 600.00 MiB, limit 512.00 MiB",)),
+    ],
+)  # fmt: skip
+def test_budgets_of_the_target_hold_for_candidates(
+    budgets: Budgets, special: dict[str, object], verdict: str, reasons: tuple[str, ...]
+) -> None:
+    judged = judge(ladder(int8=special), replace(TERMS, budgets=budgets)).ladder[4]
+
+    assert (judged.verdict, judged.reasons) == (verdict, reasons)
+
+
+@pytest.mark.parametrize(
+    ("map50_95", "reason"),
+    [
+        (0.0, "the baseline finds nothing (mAP50-95 0.000): it has nothing to lose, so no drift means anything"),
+        (NAN, "mAP50-95 was not measured"),
+    ],
+)
+def test_without_a_baseline_nothing_is_proven(map50_95: float, reason: str) -> None:
+    judged = judge(ladder(train={"map50_95": map50_95}), TERMS)
+
+    assert judged.verdict == "inconclusive"
+    assert judged.reasons == (f"pytorch fp32: {reason}",)
+    assert verdicts(judged)["openvino-int8"] == "inconclusive"
+
+
+# ------------------------------------------------------------------------------------ what ships
+
+
+def test_the_fastest_passing_candidate_ships_and_the_others_say_why_not() -> None:
+    judged = judge(ladder(), TERMS)
+
+    assert judged.verdict == "pass"
+    assert judged.ships is not None
+    assert judged.ships.id == "openvino-int8"
+    assert judged.reasons == (
+        "openvino int8 ships: p50 4.00 ms, drift 0.00 pt",
+        "openvino fp32: passes, but is slower: p50 8.00 ms against 4.00 ms of openvino int8",
+    )
+
+
+def test_int8_must_earn_its_place() -> None:
+    judged = judge(ladder(int8={"p50": 7.5}), TERMS)
+
+    assert judged.reasons == (
+        "openvino fp32 ships: p50 8.00 ms, drift 0.00 pt",
+        "openvino int8: passes, but is only 1.067 times as fast: "
+        "p50 7.50 ms against 8.00 ms of openvino fp32, limit 1.10",
+    )
+
+
+@pytest.mark.parametrize(("p50", "ships"), [(8.0 / 1.1, "openvino-int8"), (8.0 / 1.099, "openvino-fp32")])
+def test_ten_percent_is_enough(p50: float, ships: str) -> None:
+    judged = judge(ladder(int8={"p50": p50}, fp32={"p50": p50 * 1.1 if ships.endswith("8") else 8.0}), TERMS)
+
+    assert judged.ships is not None
+    assert judged.ships.id == ships
+
+
+def test_int8_ships_where_no_other_candidate_passes() -> None:
+    judged = judge(ladder(fp32={"p50": 3.0, "simulated": True}), TERMS)
+
+    assert judged.ships is not None
+    assert judged.ships.id == "openvino-int8"
+    assert "openvino fp32: simulated: not measured on the device itself" in judged.reasons
+
+
+def test_a_refused_quantized_form_refuses_only_the_engine_made_from_it() -> None:
+    judged = judge(ladder(onnx8={"step_drift_pt": 40.0, "step_drift_ci_pt": (38.0, 42.0)}), TERMS)
+
+    assert verdicts(judged) == {
+        "train": "pass", "onnx": "pass", "onnx8": "refuse", "openvino-fp32": "pass", "openvino-int8": "refuse"
+    }  # fmt: skip
+    assert judged.reasons == (
+        "openvino fp32 ships: p50 8.00 ms, drift 0.00 pt",
+        "openvino int8: made from onnx int8: "
+        "step drift 40.00 pt (95 % interval 38.00 to 42.00), limit 1.00 pt",
+    )
+
+
+def test_a_refused_shared_form_refuses_the_target_and_is_named_once() -> None:
+    judged = judge(ladder(onnx={"step_drift_pt": 2.0, "step_drift_ci_pt": (1.0, 3.0)}), TERMS)
+
+    assert judged.verdict == "refuse"
+    assert judged.ships is None
+    assert judged.reasons == ("onnx fp32: step drift 2.00 pt (95 % interval 1.00 to 3.00), limit 0.10 pt",)
+
+
+def test_a_fixed_precision_ships_that_or_nothing() -> None:
+    refused = {"drift_pt": 9.0, "drift_ci_pt": (8.0, 10.0)}
+
+    judged = judge(ladder(int8=refused), replace(TERMS, wish="int8"))
+
+    assert judged.verdict == "refuse"
+    assert judged.reasons == ("openvino int8: drift 9.00 pt (95 % interval 8.00 to 10.00), limit 1.50 pt",)
+
+
+def test_a_fixed_precision_need_not_be_the_fastest() -> None:
+    judged = judge(ladder(), replace(TERMS, wish="fp32"))
+
+    assert judged.reasons == (
+        "openvino fp32 ships: p50 8.00 ms, drift 0.00 pt",
+        "openvino int8: passes, but fp32 was asked for",
+    )
+
+
+def test_one_refused_and_one_open_candidate_leave_the_target_open() -> None:
+    refused = {"drift_pt": 9.0, "drift_ci_pt": (8.0, 10.0)}
+
+    judged = judge(ladder(int8=refused, fp32={"latency_ms": None}), TERMS)
+
+    assert judged.verdict == "inconclusive"
+    assert [reason.split(":")[0] for reason in judged.reasons] == ["openvino int8", "openvino fp32"]
+
+
+def test_without_an_engine_the_target_is_open() -> None:
+    judged = judge(ladder()[:3], TERMS)
+
+    assert (judged.verdict, judged.reasons) == ("inconclusive", ("no engine was built and measured",))
+    assert judge((), TERMS).verdict == "inconclusive"
+
+
+def test_without_an_engine_a_refused_form_still_refuses() -> None:
+    lossy = {"step_drift_pt": 40.0, "step_drift_ci_pt": (38.0, 42.0)}
+
+    assert judge(ladder(onnx=lossy)[:3], TERMS).verdict == "refuse"
+    assert judge(ladder(onnx8=lossy)[:3], TERMS).verdict == "inconclusive"
+    assert judge(ladder(onnx8=lossy)[:3], replace(TERMS, wish="int8")).verdict == "refuse"
+
+
+def test_what_a_builder_could_not_make_stays_unsupported() -> None:
+    unsupported = {"verdict": "unsupported", "reasons": ("no kernel for Mish",)}
+
+    judged = judge(ladder(fp32=unsupported, int8=unsupported), TERMS)
+
+    assert judged.verdict == "unsupported"
+    assert judged.reasons == ("openvino fp32: no kernel for Mish", "openvino int8: no kernel for Mish")
+
+
+def test_the_float_simulation_of_a_quantized_graph_is_its_reference() -> None:
+    assert judge(ladder(onnx8={"simulated": True}), TERMS).verdict == "pass"
+
+
+def test_a_pruned_model_answers_for_everything_made_from_it() -> None:
+    pruned = rung("pruned", "train", form="prune", runtime="pytorch", step_drift_pt=3.0, step_drift_ci_pt=(2, 4))
+    train, onnx, *rest = ladder()
+
+    judged = judge((train, pruned, replace(onnx, parent="pruned"), *rest), TERMS)
+
+    assert judged.verdict == "refuse"
+    assert judged.reasons[0].startswith("pruned pytorch fp32: step drift 3.00 pt")
+
+
+@pytest.mark.parametrize(
+    "disorder",
+    [
+        pytest.param(lambda rungs: rungs[::-1], id="children first"),
+        pytest.param(lambda rungs: (*rungs, rungs[-1]), id="one id twice"),
+        pytest.param(lambda rungs: rungs[:2] + rungs[3:], id="a parent is missing"),
+        pytest.param(lambda rungs: (*rungs, rung("other")), id="two without a parent"),
+    ],
+)
+def test_a_ladder_in_disorder_is_an_error(disorder) -> None:
+    with pytest.raises(EdgeboundError, match="not in order"):
+        judge(disorder(ladder()), TERMS)
+
+
+# ------------------------------------------------------------------------------------ all targets
+
+
+def target(verdict: str, *reasons: str) -> TargetResult:
+    return TargetResult(verdict=verdict, reasons=reasons, engine=None, precision=None, runtime=None, ladder=())
+
+
+@pytest.mark.parametrize(
+    ("found", "worst"),
+    [
+        (["pass", "pass"], "pass"),
+        (["pass", "inconclusive"], "inconclusive"),
+        (["inconclusive", "unsupported"], "unsupported"),
+        (["unsupported", "refuse", "pass"], "refuse"),
+        (["refuse", "error", "pass"], "error"),
+        ([], "inconclusive"),
+    ],
+)
+def test_the_worst_target_decides(found: list[str], worst: str) -> None:
+    assert overall({str(n): target(verdict) for n, verdict in enumerate(found)})[0] == worst
+
+
+def test_reasons_of_all_targets_name_their_target() -> None:
+    assert overall({"cpu": target("pass", "a"), "orin": target("refuse", "b", "c")})[1] == (
+        "cpu: a", "orin: b", "orin: c"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("verdict", "error", "code"),
+    [
+        ("pass", None, 0), ("refuse", None, 3), ("inconclusive", None, 4), ("unsupported", None, 5),
+        ("error", Failure(what="w", hint="h", code=2), 2), ("error", None, 1),
+        ("pass", Failure(what="w", hint="h", code=0), 1),
+    ],
+)  # fmt: skip
+def test_exit_codes(verdict: str, error: Failure | None, code: int) -> None:
+    report = RunReport(
+        run="r", verdict=verdict, reasons=(), error=error, run_dir="", seconds=0, data="demo", targets={}
+    )
+
+    assert exit_code(report) == code
+
+
+# ------------------------------------------------------------------------------------ properties
+
+FIGURES = st.floats(-5, 20) | st.just(NAN)
+WORSE = st.floats(0, 50)
+
+
+@st.composite
+def candidates(draw: st.DrawFn) -> dict[str, object]:
+    """Draw an INT8 engine with any evidence at all."""
+    return {
+        "p50": draw(st.floats(0.1, 20) | st.just(NAN)),
+        "map50_95": draw(st.floats(0, 1) | st.just(NAN)),
+        "drift_pt": draw(FIGURES),
+        "drift_ci_pt": (draw(FIGURES), draw(FIGURES)),
+        "step_drift_pt": draw(FIGURES),
+        "step_drift_ci_pt": (draw(FIGURES), draw(FIGURES)),
+        "classes": (hole(draw(FIGURES), (draw(FIGURES), draw(FIGURES))),),
+        "f1_threshold": draw(st.floats(0.4, 1) | st.just(NAN)),
+        "memory_mib": draw(st.floats(1, 1000) | st.just(NAN)),
+        "simulated": draw(st.booleans()),
+        "measured_at": draw(st.sampled_from([NOW.isoformat(), "2026-05-01T00:00:00Z", None])),
+    }
+
+
+def verdict_of(int8: dict[str, object]) -> str:
+    terms = replace(TERMS, budgets=Budgets(p99_ms=10, memory_mib=500))
+    return judge(ladder(int8=int8), terms).ladder[4].verdict
+
+
+def worsen(int8: dict[str, object], what: str, by: float) -> dict[str, object]:
+    """Make one figure of a candidate worse."""
+    ends = {"low": (by, 0.0), "high": (0.0, by)}
+    name, _, end = what.partition(".")
+    if name == "classes":
+        one = int8["classes"][0]
+        low, high = (old + more for old, more in zip(one.ci, ends.get(end, (0, 0)), strict=True))
+        loss = one.ap50_loss_pt + (by if not end else 0)
+        return {**int8, "classes": (replace(one, ap50_loss_pt=loss, ci=(low, high)),)}
+    if end:
+        return {**int8, name: tuple(old + more for old, more in zip(int8[name], ends[end], strict=True))}
+    return {**int8, name: int8[name] + by}
+
+
+@given(
+    int8=candidates(),
+    what=st.sampled_from([
+        "drift_pt", "drift_ci_pt.low", "drift_ci_pt.high", "step_drift_pt", "step_drift_ci_pt.low",
+        "step_drift_ci_pt.high", "classes", "classes.low", "classes.high", "f1_threshold", "memory_mib", "p50",
+    ]),
+    by=WORSE,
+)  # fmt: skip
+def test_a_worse_figure_never_improves_the_verdict(int8: dict[str, object], what: str, by: float) -> None:
+    before, after = verdict_of(int8), verdict_of(worsen(int8, what, by))
+
+    assert SEVERITY.index(after) <= SEVERITY.index(before)
+
+
+@given(int8=candidates(), what=st.sampled_from(["drift_pt", "step_drift_pt", "f1_threshold", "memory_mib"]))
+def test_a_figure_taken_away_never_passes(int8: dict[str, object], what: str) -> None:
+    assert verdict_of({**int8, what: NAN}) != "pass"
+
+
+@given(int8=candidates())
+def test_nan_never_passes(int8: dict[str, object]) -> None:
+    one = int8["classes"][0]
+    figures = (
+        *(figure for figure in int8.values() if isinstance(figure, float)),
+        *int8["drift_ci_pt"], *int8["step_drift_ci_pt"], one.ap50_loss_pt, *one.ci,
+    )  # fmt: skip
+
+    assert not (verdict_of(int8) == "pass" and any(map(math.isnan, figures)))
+
+
+@given(int8=candidates(), fp32=candidates())
+def test_the_gate_gives_the_same_answer_again_even_to_a_judged_ladder(
+    int8: dict[str, object], fp32: dict[str, object]
+) -> None:
+    rungs = ladder(int8=int8, fp32=fp32)
+
+    once = judge(rungs, TERMS)
+
+    assert repr(judge(rungs, TERMS)) == repr(once)  # repr: NaN differs from itself
+    assert repr(judge(once.ladder, TERMS)) == repr(once)
+    assert (once.ships is not None) == (once.verdict == "pass")
+    assert once.reasons
