@@ -114,3 +114,9 @@ def schema() -> dict[str, object]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(Config).json_schema()
+
+
+if __name__ == "__main__":
+    import json
+
+    print(json.dumps(schema(), indent=1))  # noqa: T201

@@ -78,9 +78,11 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
 
 
 def overall(targets: Mapping[str, TargetResult]) -> tuple[Verdict, tuple[str, ...]]:
-    """Give the verdict over all targets, and their reasons with the target in front."""
-    reasons = (f"{name}: {reason}" for name, target in targets.items() for reason in target.reasons)
-    return worst(target.verdict for target in targets.values()), tuple(reasons)
+    """Give the verdict over all targets, and the reasons for it, those of the worst target first."""
+    verdict = worst(target.verdict for target in targets.values())
+    behind = [(name, one) for name, one in targets.items() if one.verdict != "pass" or verdict == "pass"]
+    behind.sort(key=lambda item: SEVERITY.index(item[1].verdict))
+    return verdict, tuple(f"{name}: {reason}" for name, one in behind for reason in one.reasons)
 
 
 def exit_code(report: RunReport) -> int:

@@ -275,14 +275,16 @@ class RunReport:
 
     def to_json(self, *, indent: int | None = None) -> str:
         """Give the document as strict JSON: a figure nobody measured is null."""
-        return json.dumps(_nulls_for_nans(asdict(self)), indent=indent, allow_nan=False, ensure_ascii=False)
+        return json.dumps(_strict(asdict(self)), indent=indent, allow_nan=False, ensure_ascii=False)
 
 
-def _nulls_for_nans(value: Any) -> Any:
+def _strict(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, str):  # a file's name may be no text; half a surrogate pair is no JSON
+        return value.encode(errors="backslashreplace").decode()
     if isinstance(value, Mapping):
-        return {key: _nulls_for_nans(item) for key, item in value.items()}
+        return {_strict(key): _strict(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_nulls_for_nans(item) for item in value]
+        return [_strict(item) for item in value]
     return value

@@ -13,13 +13,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.ladder import Rung, RunReport, TargetResult
-from pipeline.preview import Planned
-from pipeline.upkeep import Listed
 from targets.profile import TargetProfile
 
 if TYPE_CHECKING:
     from pipeline.doctor import Examined
     from pipeline.inspect import Inspected
+    from pipeline.preview import Planned
+    from pipeline.upkeep import Listed
 
 _COLOURS = {"pass": "green", "refuse": "red", "inconclusive": "yellow", "unsupported": "red", "error": "red"}
 

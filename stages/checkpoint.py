@@ -55,11 +55,14 @@ def save_checkpoint(module: nn.Module, *, spec: ModelSpec, packages: Sequence[st
         "widths": _changed_widths(fresh, module),
     }
     (partial / ARCHITECTURE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in module.state_dict().items()}
+    tensors = {
+        name: tensor.detach().cpu().clone().contiguous() for name, tensor in module.state_dict().items()
+    }
     save_file(tensors, partial / WEIGHTS)
     spec.save(partial)
-    _compare(module, load_module(Artifact(partial, "")))
-    torch.save(_for_ultralytics(load_module(Artifact(partial, "")), spec), partial / "best.pt")
+    rebuilt = load_module(Artifact(partial, ""))
+    _compare(module, rebuilt)
+    torch.save(_for_ultralytics(rebuilt, spec), partial / "best.pt")
     partial.rename(folder)
 
 
@@ -130,7 +133,14 @@ def _resize(module: nn.Module, name: str, width: Sequence[int]) -> None:
     if isinstance(old, nn.Conv2d):
         inputs, outputs, groups = width
         new: nn.Module = nn.Conv2d(
-            inputs, outputs, old.kernel_size, old.stride, old.padding, old.dilation, groups, old.bias is not None
+            inputs,
+            outputs,
+            old.kernel_size,
+            old.stride,
+            old.padding,
+            old.dilation,
+            groups,
+            old.bias is not None,
         )
     else:
         new = nn.BatchNorm2d(width[0], eps=old.eps, momentum=old.momentum)
@@ -153,6 +163,8 @@ def _compare(module: nn.Module, rebuilt: nn.Module) -> None:
 
 def _for_ultralytics(module: Any, spec: ModelSpec) -> Mapping[str, object]:
     """Give what Ultralytics expects in a `.pt`, with FP32 weights."""
+    for cached in ("shape", "anchors", "strides"):
+        vars(module.model[-1]).pop(cached, None)  # of the last input, whose size is nobody's business
     module.args = {"task": "detect", "imgsz": spec.input.width}
     return {
         "epoch": -1,

@@ -29,13 +29,13 @@ def load_onnx(path: Path) -> ModelProto:
             not in its folder, not there, or too large.
     """
     model = _parse(path)
-    try:
-        if not model.HasField("graph"):
-            raise ModelError(f"{path} holds no graph.", hint=_NOT_ONNX)
-        _refuse_circles(path, model)
-        _embed(path, model)
-    except UnicodeDecodeError as exc:
-        raise ModelError(f"{path} holds a name that is no text: {exc}", hint=_NOT_ONNX) from exc
+    if not model.HasField("graph"):
+        raise ModelError(f"{path} holds no graph.", hint=_NOT_ONNX)
+    for name in _names(model):
+        if isinstance(name, bytes):  # protobuf's way to give what is no UTF-8
+            raise ModelError(f"{path} holds a name that is no text: {name!r}", hint=_NOT_ONNX)
+    _refuse_circles(path, model)
+    _embed(path, model)
     return model
 
 
@@ -69,6 +69,22 @@ def _parse(path: Path) -> ModelProto:
         raise ModelError(f"{path} cannot be read: {exc.strerror}.", hint="Check the file.") from exc
     except DecodeError as exc:
         raise ModelError(f"{path} is no ONNX file, or a broken one: {exc}.", hint=_NOT_ONNX) from exc
+
+
+def _names(model: ModelProto) -> Iterator[str | bytes]:
+    """Give every name that we read."""
+    for graph in graphs_of(model):
+        for named in (*graph.input, *graph.output, *graph.initializer):
+            yield named.name
+    for node in nodes_of(model):
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+    for function in model.functions:
+        yield from (function.name, function.domain)
+    for tensor in _tensors(model):
+        yield tensor.name
+        for entry in tensor.external_data:
+            yield from (entry.key, entry.value)
+    yield from (one.domain for one in model.opset_import)
 
 
 def _graphs_within(graph: GraphProto) -> Iterator[GraphProto]:

@@ -53,7 +53,9 @@ def find_weights(name: str, base: Path, downloads: Path) -> Artifact:
     near = difflib.get_close_matches(name, _known_names(), n=3, cutoff=0.6)
     raise UsageError(
         f"`model.weights: {name}` is neither a file in {base} nor a model that Ultralytics publishes.",
-        hint=f"Near: {', '.join(near)}." if near else "Give the path of a .pt or .yaml, or a name such as yolo11n.pt.",
+        hint=f"Near: {', '.join(near)}."
+        if near
+        else "Give the path of a .pt or .yaml, or a name such as yolo11n.pt.",
     )
 
 
@@ -76,7 +78,8 @@ def ultralytics_folder() -> Path:
     spec = importlib.util.find_spec("ultralytics")
     if spec is None or spec.origin is None:
         raise EdgeboundError(
-            "Ultralytics is not installed, so nothing can be trained.", hint='Run `pip install "edgebound[train]"`.'
+            "Ultralytics is not installed, so nothing can be trained.",
+            hint='Run `pip install "edgebound[train]"`.',
         )
     return Path(spec.origin).parent
 

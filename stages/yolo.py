@@ -199,7 +199,9 @@ def _custom_head(yaml: Mapping[str, Any]) -> Iterator[None]:
     The YAML parser gives channels only to the heads that it knows by identity.
     """
     head = vars(tasks).get(str(yaml["head"][-1][2]))
-    custom = isinstance(head, type) and issubclass(head, Detect) and not head.__module__.startswith("ultralytics.")
+    custom = (
+        isinstance(head, type) and issubclass(head, Detect) and not head.__module__.startswith("ultralytics.")
+    )
     try:
         tasks.Detect = head if custom else Detect
         yield

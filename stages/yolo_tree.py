@@ -1,4 +1,4 @@
-"""Ultralytics' view of a data set: a folder of links, so that it writes its caches there, not at the user's."""
+"""Ultralytics' view of a data set: a folder of links, for its caches not to land in the user's folder."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ def write_ultralytics_tree(dataset: Dataset, pictures: Artifact, out: Path) -> P
         The data YAML.
     """
     root = os.path.realpath(pictures.path)
+    for old in (out / "images", out / "labels"):  # with the caches, which outlive a change of labels
+        shutil.rmtree(old, ignore_errors=True)
     for split, those in (("train", dataset.train), ("val", dataset.val)):
         _write_split(those, root, images=out / "images" / split, labels=out / "labels" / split)
     record = {
@@ -43,7 +45,6 @@ def write_ultralytics_tree(dataset: Dataset, pictures: Artifact, out: Path) -> P
 
 def _write_split(pictures: Sequence[Picture], root: str, *, images: Path, labels: Path) -> None:
     for folder in (images, labels):
-        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
     for place, picture in enumerate(pictures):
         suffix = Path(picture.file).suffix.lower()

@@ -35,6 +35,7 @@ class Placement:
     left_px: int
     top_px: int
 
+    @np.errstate(over="ignore")  # endless boxes are clipped like any other
     def to_picture(self, boxes: "NDArray[np.float32]") -> "NDArray[np.float32]":
         """Bring boxes (N, 4), xyxy, from pixels of the input to pixels of the picture, clipped to it."""
         # The two sides are rounded apart, so they have a scale each.

@@ -23,8 +23,7 @@ def write_report(report: RunReport, run_dir: Path) -> None:
 
     with explained(run_dir):
         run_dir.mkdir(parents=True, exist_ok=True)
-    # A name that is no UTF-8 becomes \udcXX, which in JSON is an escape like any other.
-    write_atomically(run_dir / FILE_NAME, report.to_json(indent=1).encode(errors="backslashreplace") + b"\n")
+    write_atomically(run_dir / FILE_NAME, f"{report.to_json(indent=1)}\n".encode())
     for name, text in (
         ("report.html", page(report)), ("junit.xml", junit(report)), ("summary.md", markdown(report))
     ):  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.ladder import Check, Epoch, Rung, TargetResult
-from pipeline.report.markup import Markup, Node, render, tag
+from pipeline.report.markup import Markup, Node, tag
 from pipeline.report.words import figure
 
 _BINS = 120
@@ -16,8 +16,8 @@ _SERIES = 4  # colours
 _DASHES = ("", "7 4", "2 3", "10 3 2 3")  # a line is told from its neighbour without colour too
 
 HATCH = Markup(
-    '<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs><pattern id="hatch" width="6"'
-    ' height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+    '<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs>'
+    '<pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
     '<line class="hatch" x1="0" y1="0" x2="0" y2="6"/></pattern></defs></svg>'
 )
 """The pattern of what lies beyond a limit; once a page."""
@@ -62,7 +62,8 @@ def _axis(scale: _Scale, unit: str) -> Markup:
         tag("text", figure(tick, digits), x=scale.at(tick), y=12, text_anchor=_anchor(scale.share(tick)))
         for tick in ticks
     ]
-    return tag("div", _svg(16, marks), tag("span", unit, class_="visually-hidden"), class_="axis")
+    drawn = tag("div", _svg(16, marks), class_="drawn")
+    return tag("div", drawn, tag("div", unit, class_="value soft"), class_="row")
 
 
 def _anchor(share: float) -> str:
@@ -70,11 +71,13 @@ def _anchor(share: float) -> str:
 
 
 def _row(name: str, note: str, drawn: Markup, value: str, more: str) -> Markup:
-    return render((
+    return tag(
+        "div",
         tag("div", name, tag("small", note), class_="name"),
-        tag("div", drawn, class_="drawn"),
         tag("div", value, tag("small", more), class_="value"),
-    ))  # fmt: skip
+        tag("div", drawn, class_="drawn"),
+        class_="row",
+    )
 
 
 # ------------------------------------------------------------------------------------ drift
@@ -82,19 +85,26 @@ def _row(name: str, note: str, drawn: Markup, value: str, more: str) -> Markup:
 
 def drift_chart(target: TargetResult) -> Markup | None:
     """Draw the loss of each step, and of each candidate as a whole, with its interval against its limit."""
-    names = {rung.id: rung.label for rung in target.ladder}
-    rows = [
-        (rung, check)
-        for measure in ("step drift", "drift")
-        for rung in target.ladder
-        for check in rung.checks
-        if check.measure == measure
-    ]
-    if not rows:
+    parents = {rung.id: rung.label for rung in target.ladder}
+    steps, totals = _answers(target, "step drift"), _answers(target, "drift")
+    if not steps:
         return None
-    scale = _drift_scale([check for _, check in rows])
-    drawn = [_drift_row(rung, check, names.get(rung.parent or "", ""), scale) for rung, check in rows]
-    return tag("figure", tag("div", drawn, _axis(scale, "points of mAP50-95"), class_="plot"))
+    scale = _drift_scale([check for _, check in (*steps, *totals)])
+    rows = [
+        _group("Each step"),
+        [_drift_row(rung, check, f"from {parents.get(rung.parent or '')}", scale) for rung, check in steps],
+        _group("Each engine in all") if totals else None,
+        [_drift_row(rung, check, "from the baseline", scale) for rung, check in totals],
+    ]
+    return tag("figure", rows, _axis(scale, "points"))
+
+
+def _answers(target: TargetResult, measure: str) -> list[tuple[Rung, Check]]:
+    return [(rung, check) for rung in target.ladder for check in rung.checks if check.measure == measure]
+
+
+def _group(title: str) -> Markup:
+    return tag("div", title, class_="group label")
 
 
 def _drift_scale(checks: Sequence[Check]) -> _Scale:
@@ -105,13 +115,12 @@ def _drift_scale(checks: Sequence[Check]) -> _Scale:
     return _Scale(low * 1.1 - 0.03 * limit, min(max([limit * 1.3, *ends]) * 1.05, limit * 2.5))
 
 
-def _drift_row(rung: Rung, check: Check, parent: str, scale: _Scale) -> Markup:
-    whole = check.measure == "drift"
+def _drift_row(rung: Rung, check: Check, note: str, scale: _Scale) -> Markup:
     known = math.isfinite(check.value)
     spread = f"{figure(check.low)} to {figure(check.high)}, " if math.isfinite(check.high - check.low) else ""
     return _row(
         rung.label,
-        "in all, from the baseline" if whole else f"from {parent}",
+        note,
         _svg(34, _drift_marks(check, scale), class_=f"tone-{check.verdict}"),
         f"{figure(check.value)} pt" if known else "not measured",
         f"{spread}limit {figure(check.limit)}",
@@ -161,7 +170,7 @@ def latency_chart(target: TargetResult) -> Markup | None:
     slowest = max(rung.latency_ms.p99 for rung in timed if rung.latency_ms)
     scale = _Scale(0.0, max([slowest * 1.12, *(budget * 1.1 for budget in budgets)]))
     rows = [_latency_row(rung, scale, budgets, place) for place, rung in enumerate(timed)]
-    return tag("figure", tag("div", rows, _axis(scale, "milliseconds"), class_="plot"))
+    return tag("figure", rows, _axis(scale, "milliseconds"))
 
 
 def _latency_row(rung: Rung, scale: _Scale, budgets: Sequence[float], place: int) -> Markup:

@@ -8,14 +8,25 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-from pipeline.ladder import LatencyFigures, Rung, RunReport, TargetResult, Verdict
+from pipeline.ladder import LatencyFigures, Rung, RunReport, TargetResult
 from pipeline.report.charts import HATCH, drift_chart, latency_chart, training_chart
-from pipeline.report.markup import Markup, Node, tag
+from pipeline.report.markup import Markup, Node, render, tag
 from pipeline.report.tables import checks_table, chip, class_table, counts_table, ladder_table, steps_table
 from pipeline.report.words import (
-    HEADLINES, NONE, SYMBOLS, duration, figure, interval, printable, shipped, ships_sentence, size,
+    HEADLINES,
+    NONE,
+    SYMBOLS,
+    duration,
+    figure,
+    interval,
+    moment,
+    printable,
+    shipped,
+    ships_sentence,
+    size,
 )  # fmt: skip
 
+_FIRST = 6  # reasons in the banner: what one reads in a minute
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 _MARK = Markup(  # a curve that stays within its bound
     '<svg width="26" height="20" viewBox="0 0 26 20" aria-hidden="true"><path d="M1 18 C9 18 10 5 19 5" '
@@ -33,7 +44,7 @@ def page(report: RunReport) -> str:
         tag(
             "main",
             _verdict(report),
-            [_target(name, target) for name, target in report.targets.items()],
+            [_target(name, target, report) for name, target in report.targets.items()],
             _training(report),
             _data(report),
             _provenance(report),
@@ -60,8 +71,7 @@ def _head(report: RunReport) -> Markup:
 
 
 def _masthead(report: RunReport) -> Markup:
-    started = report.started_at.replace("T", " ")[:16]
-    facts = (report.run, f"{started} UTC" if started else "", duration(report.seconds))
+    facts = (report.run, moment(report.started_at), duration(report.seconds))
     wordmark = tag("span", _MARK, "Edgebound", class_="wordmark")
     return tag("div", wordmark, [tag("span", fact) for fact in facts if fact], class_="masthead")
 
@@ -72,28 +82,40 @@ def _verdict(report: RunReport) -> Markup:
     leads = [
         tag("p", tag("strong", f"{name}: "), ships_sentence(rung), class_="lead") for name, rung in ships
     ]
-    reasons = _reasons([reason for reason in report.reasons if report.verdict != "pass"])
     if report.error:
         leads = [tag("p", report.error.what, class_="lead"), tag("p", f"What to do: {report.error.hint}")]
-        reasons = None
+    reasons = report.reasons if report.verdict != "pass" and not report.error else ()
+    more = len(reasons) - _FIRST
     symbol = tag("span", SYMBOLS[report.verdict], aria_hidden="true")
     return tag(
         "section",
         tag("p", "Verdict", class_="label"),
         tag("h1", symbol, HEADLINES[report.verdict]),
         leads,
-        reasons,
+        _reasons(reasons[:_FIRST]),
+        tag("p", f"and {more} more below", class_="more") if more > 0 else None,
         class_=f"verdict tone-{report.verdict}",
     )
 
 
-def _reasons(reasons: Sequence[str]) -> Markup | None:
-    return tag("ul", [tag("li", reason) for reason in reasons], class_="reasons") if reasons else None
+def _reasons(reasons: Sequence[str], most: int = 12) -> Markup | None:
+    """List reasons; of a great many, the rest on demand."""
+    if not reasons:
+        return None
+    shown = tag("ul", [tag("li", reason) for reason in reasons[:most]], class_="reasons")
+    if len(reasons) <= most:
+        return shown
+    rest = _reasons(reasons[most:], len(reasons))
+    return render((shown, tag("details", tag("summary", f"{len(reasons) - most} more"), rest, class_="more")))
 
 
 def _block(title: str, note: str, content: Node) -> Markup | None:
     """Give a part of a sheet under its own heading; nothing where there is nothing to show."""
-    return tag("div", tag("h3", title), tag("p", note), content, class_="block") if content else None
+    return (
+        tag("div", tag("h3", title), tag("p", note) if note else None, content, class_="block")
+        if content
+        else None
+    )
 
 
 def _details(title: str, content: Node) -> Markup | None:
@@ -103,17 +125,17 @@ def _details(title: str, content: Node) -> Markup | None:
 # ------------------------------------------------------------------------------------ one target
 
 
-def _target(name: str, target: TargetResult) -> Markup:
+def _target(name: str, target: TargetResult, report: RunReport) -> Markup:
     header = tag("header", tag("h2", name), chip(target.verdict), tag("p", _device(target.profile)))
     return tag(
         "section",
         header,
         _key_figures(target),
-        _block("Why", "", _reasons([*target.reasons, *target.notes])),
+        _why(target, all_said=len(report.targets) == 1 and len(target.reasons) <= _FIRST),
         _block(
             "What was lost on the way",
-            "Loss of mAP50-95 in points, with its 95 % interval. A form passes if the whole interval stays left "
-            "of its limit; hatched is beyond.",
+            "Loss of mAP50-95 in points, with its 95 % interval. A form passes if the whole interval stays "
+            "left of its limit; hatched is beyond.",
             drift_chart(target),
         ),
         _block(
@@ -134,6 +156,12 @@ def _target(name: str, target: TargetResult) -> Markup:
     )
 
 
+def _why(target: TargetResult, *, all_said: bool) -> Markup | None:
+    if target.verdict == "pass":  # the first reason says what ships, which is said above
+        return _block("Why not the others", "", _reasons([*target.reasons[1:], *target.notes]))
+    return _block("Why", "", _reasons([*(() if all_said else target.reasons), *target.notes]))
+
+
 def _if_any(target: TargetResult, table: Any) -> Markup | None:
     return table(target) if target.ladder else None
 
@@ -147,7 +175,7 @@ def _where(target: TargetResult) -> str:
     timed = next((rung for rung in target.ladder if rung.latency_ms), None)
     if timed is None:
         return ""
-    return f"On host {timed.host or 'unknown'}, {timed.measured_at or 'at an unknown time'}."
+    return f"On host {timed.host or 'unknown'}, {moment(timed.measured_at or '') or 'at an unknown time'}."
 
 
 def _key_figures(target: TargetResult) -> Markup | None:
@@ -157,13 +185,14 @@ def _key_figures(target: TargetResult) -> Markup | None:
     rivals = [rung for rung in target.ladder if rung.candidate and rung.id != ships.id and rung.latency_ms]
     spread = interval(ships.drift_ci_pt)
     entries = (
-        ("ships", ships.label, target.engine or ""),
+        ("ships", ships.label, ""),
         ("drift", f"{figure(ships.drift_pt)} pt", f"95 %: {spread}" if spread else ""),
         ("mAP50-95", figure(ships.map50_95, 3), f"baseline {figure(target.ladder[0].map50_95, 3)}"),
         ("latency p50", _ms(ships.latency_ms), _speedup(ships, rivals)),
         ("size", size(ships.size_bytes), f"baseline {size(target.ladder[0].size_bytes)}"),
     )
-    return tag("dl", [_key_figure(*entry) for entry in entries], class_="key")
+    figures = tag("dl", [_key_figure(*entry) for entry in entries], class_="key")
+    return render((figures, tag("p", "Engine: ", tag("code", target.engine), class_="engine")))
 
 
 def _key_figure(name: str, value: str, note: str) -> Markup:
@@ -193,8 +222,10 @@ def _sheet(title: str, *content: Node) -> Markup:
 def _training(report: RunReport) -> Markup | None:
     if not report.epochs:
         return None
-    best = max(report.epochs, key=lambda epoch: epoch.map50_95 if math.isfinite(epoch.map50_95) else -1)
-    note = f"{len(report.epochs)} epochs; best mAP50-95 {figure(best.map50_95, 3)} in epoch {best.epoch}."
+    note = f"{len(report.epochs)} epochs"
+    if validated := [epoch for epoch in report.epochs if math.isfinite(epoch.map50_95)]:
+        best = max(validated, key=lambda epoch: epoch.map50_95)
+        note += f"; best mAP50-95 {figure(best.map50_95, 3)} in epoch {best.epoch}"
     return _sheet("Training", tag("p", note, class_="soft"), training_chart(report.epochs))
 
 
@@ -216,17 +247,20 @@ def _data(report: RunReport) -> Markup | None:
 def _provenance(report: RunReport) -> Markup:
     seconds = sum(step.seconds for step in report.steps if not step.cached and math.isfinite(step.seconds))
     cached = sum(step.cached for step in report.steps)
+    warnings = report.data_summary.warnings if report.data_summary else ()
     facts = {
         "run": report.run,
         "folder": report.run_dir,
         "data": report.data,
         "wall time": duration(report.seconds),
-        "steps": f"{len(report.steps)}, {cached} of them cached; the others worked {duration(seconds)}",
     }
+    if report.steps:
+        work = f"{len(report.steps)}, {cached} of them cached; the others worked {duration(seconds)}"
+        facts["steps"] = work
     return _sheet(
         "Provenance",
         _facts(facts),
-        _block("Notes", "", _reasons(report.notes)),
+        _block("Notes", "", _reasons([note for note in report.notes if note not in warnings])),
         tag(
             "div",
             _details("Where the time went", steps_table(report)),
@@ -251,11 +285,8 @@ def _yaml(settings: Mapping[str, Any]) -> str:
 
 def _footer() -> Markup:
     text = (
-        "Drift is loss: positive is worse, 1 pt is 0.01 of mAP50-95. Intervals come from a paired bootstrap over "
-        "the validation pictures. Pass: the upper bound is within the limit. Refused: the lower bound is beyond "
-        "it. Inconclusive: neither, or evidence is missing, stale or simulated."
+        "Drift is loss: positive is worse, 1 pt is 0.01 of mAP50-95. Intervals come from a paired bootstrap "
+        "over the validation pictures. Pass: the upper bound is within the limit. Refused: the lower bound "
+        "is beyond it. Inconclusive: neither, or evidence is missing, stale or simulated."
     )
     return tag("footer", tag("p", text))
-
-
-__all__ = ["Verdict", "page"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
 from pipeline.ladder import Rung, RunReport, TargetResult, Verdict
@@ -15,8 +15,8 @@ _ELEMENTS = {"refuse": "failure", "inconclusive": "failure", "unsupported": "fai
 def junit(report: RunReport) -> str:
     """Write the run as JUnit XML.
 
-    A form that is refused fails, unless its target passes without it: then it is skipped, with its reasons, so
-    that the CI system says what the exit code says.
+    A form that is refused fails, unless its target passes without it: then it is skipped, with its reasons,
+    so that the CI system says what the exit code says.
     """
     suites = [_suite(name, target) for name, target in report.targets.items()]
     if report.error or not suites:
@@ -24,7 +24,7 @@ def junit(report: RunReport) -> str:
         suites.insert(0, _counted("run", [_case("run", "run", _not_passed(report.verdict), what)]))
     root = ET.Element("testsuites", name="edgebound", time=f"{report.seconds:.3f}")
     root.extend(suites)
-    _count(root, root.iter("testcase"))
+    _count(root, list(root.iter("testcase")))
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=False) + "\n"
 
@@ -75,8 +75,8 @@ def _counted(name: str, cases: Sequence[ET.Element]) -> ET.Element:
     return suite
 
 
-def _count(element: ET.Element, cases: Iterable[ET.Element]) -> None:
-    kinds = Counter(child.tag for case in (all_cases := list(cases)) for child in case)
-    counts = {"tests": len(all_cases), "failures": kinds["failure"]}
-    counts.update(errors=kinds["error"], skipped=kinds["skipped"])
+def _count(element: ET.Element, cases: Sequence[ET.Element]) -> None:
+    kinds = Counter(child.tag for case in cases for child in case)
+    counts = {"tests": len(cases), "failures": kinds["failure"], "errors": kinds["error"]}
+    counts["skipped"] = kinds["skipped"]
     element.attrib.update({key: str(count) for key, count in counts.items()})

@@ -7,10 +7,20 @@ from collections.abc import Iterator
 
 from pipeline.ladder import Rung, RunReport, TargetResult
 from pipeline.report.words import (
-    HEADLINES, NONE, SYMBOLS, WORDS, duration, figure, interval, printable, shipped, ships_sentence, size,
+    HEADLINES,
+    NONE,
+    SYMBOLS,
+    WORDS,
+    duration,
+    figure,
+    interval,
+    printable,
+    shipped,
+    ships_sentence,
+    size,
 )  # fmt: skip
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$-])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]#!|~$])")
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "@": "&#64;"}  # @: a class name must not call anyone
 _HEAD = ("form", "verdict", "mAP50-95", "drift, pt", "step drift, pt", "p50, ms", "p99, ms", "size")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 from pipeline.report.words import printable
 
-Node: TypeAlias = Union[str, int, float, None, Iterable["Node"]]
-Attribute: TypeAlias = Union[str, int, float, bool, None]
+Node: TypeAlias = "str | int | float | Iterable[Node] | None"
+Attribute: TypeAlias = str | float | bool | None
 _VOID = {"meta", "br", "link", "col"}
 
 
@@ -30,7 +30,7 @@ def render(node: Node) -> Markup:
     return Markup("".join(map(render, node)))
 
 
-def tag(name: str, *children: Node, **attributes: Attribute) -> Markup:
+def tag(name: str, /, *children: Node, **attributes: Attribute) -> Markup:
     """Give an element.
 
     Args:

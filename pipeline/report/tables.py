@@ -29,7 +29,8 @@ def number(value: float, digits: int = 2, *more: Node) -> Markup:
 
 
 def _head(*names: str, sortable: bool = False) -> Markup:
-    """Give the head; a name that ends in "#" is a column of figures."""
+    """Give the head; a name that ends in "#" is a column of figures, and mAP50-95 is not broken in two."""
+    names = tuple(name.replace("-", "\u2011") for name in names)
     cells = [
         tag(
             "th",
@@ -49,8 +50,8 @@ def _table(head: Markup, rows: Iterable[Node]) -> Markup:
 # ------------------------------------------------------------------------------------ ladder
 
 _LADDER = (
-    "form", "precision", "runtime", "verdict", "mAP50-95#", "mAP50#", "drift, pt#", "step drift, pt#", "p50, ms#",
-    "p90#", "p99#", "size#",
+    "form", "verdict", "precision", "runtime", "mAP50-95#", "mAP50#", "drift, pt#", "step drift, pt#",
+    "p50, ms#", "p90#", "p99#", "size#",
 )  # fmt: skip
 
 
@@ -69,9 +70,9 @@ def _rung(rung: Rung, *, depth: int, ships: bool) -> Markup:
     note = "engine" if rung.candidate else "baseline" if rung.parent is None else None
     cells: Sequence[Node] = (
         tag("th", rung.form, tag("small", note, class_="soft") if note else None, scope="row"),
+        tag("td", chip(rung.verdict), tag("span", "ships", class_="chip ships") if ships else None),
         tag("td", rung.precision),
         tag("td", rung.runtime, tag("small", "simulated") if rung.simulated else None),
-        tag("td", chip(rung.verdict), (" ", tag("span", "ships", class_="chip ships")) if ships else None),
         number(rung.map50_95, 3),
         number(rung.map50, 3),
         *_drifts(rung),
@@ -106,7 +107,7 @@ def class_table(target: TargetResult) -> Markup | None:
         return None
     candidates = [rung for rung in target.ladder if rung.candidate and rung.classes]
     names = [
-        f"{rung.label} {what}#" for rung in candidates for what in ("AP50", "AP50-95", "loss of AP50, pt")
+        f"{what} {rung.label}#" for rung in candidates for what in ("AP50", "AP50-95", "loss of AP50, pt,")
     ]
     head = _head("class", "boxes#", "baseline AP50#", "AP50-95#", *names, sortable=True)
     by_name = [{each.name: each for each in rung.classes} for rung in candidates]
@@ -126,7 +127,7 @@ def class_table(target: TargetResult) -> Markup | None:
 def _class_cells(each: ClassFigures | None, verdicts: dict[str, Verdict]) -> Markup:
     if each is None:
         return render([number(math.nan)] * 3)
-    verdict = verdicts.get(f"AP50 loss of {each.name}", "pass")
+    verdict = verdicts.get(f"AP50 loss of {each.name}", "inconclusive")
     tone = _TONES.get(verdict)
     word = tag("small", WORDS[verdict], class_=tone) if tone else None
     loss = number(each.ap50_loss_pt, 2, _small(each.ci), word)

@@ -56,6 +56,11 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
+def moment(at: str) -> str:
+    """Say an ISO 8601 date in UTC, as `2026-05-04 09:30 UTC`."""
+    return f"{at[:10]} {at[11:16]} UTC" if at else ""
+
+
 def shipped(target: TargetResult) -> Rung | None:
     """Give the rung that ships."""
     return next((rung for rung in target.ladder if rung.id == target.ships), None)

@@ -1,7 +1,8 @@
 """A child process that lets a runtime look at models, so that its crash is not ours.
 
-`python -m stages.check.probe RUNTIME` reads models from stdin, each as its length (8 bytes, little endian) and its
-bytes, and answers each with one line of JSON on stdout: the runtime's complaint, or "" where it takes the model.
+`python -m stages.check.probe RUNTIME` reads models from stdin, each as its length (8 bytes, little endian)
+and its bytes, and answers each with one line of JSON on stdout: the runtime's complaint, or "" where it takes
+the model.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ def main(runtime: str) -> None:
 def _limit_memory() -> None:
     """Let a model that asks for more than half of the memory fail, before the system kills somebody."""
     half = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    resource.setrlimit(resource.RLIMIT_AS, (half, half))
+    _, allowed = resource.getrlimit(resource.RLIMIT_AS)
+    limit = half if allowed == resource.RLIM_INFINITY else min(half, allowed)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

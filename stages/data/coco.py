@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ class CocoFiles:
 
 @dataclass(frozen=True, kw_only=True)
 class CocoSource:
-    """A data set; `root` is the folder of the training JSON, links resolved."""
+    """A data set; `root` is the folder of the training JSON."""
 
     root: Path
     train: CocoFiles
@@ -42,6 +43,7 @@ class CocoPicture:
         rows: For each annotation where it stands, and class id, centre x, centre y, width, height; all
             but the id as fractions of the picture.
         crowd: For each annotation, whether it stands for a group.
+        problems: Of annotations that are not in `rows`.
     """
 
     path: str
@@ -49,6 +51,7 @@ class CocoPicture:
     height: int
     rows: Sequence[tuple[str, Sequence[float]]]
     crowd: Sequence[bool]
+    problems: Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +69,6 @@ def find_coco(file: Path, *, val: Path | None, images: Path | None) -> CocoSourc
         UsageError: There is no validation JSON.
         DataError: A JSON has no pictures, or they are not to be found.
     """
-    file = file.parent.resolve() / file.name
     val = val.resolve() if val else _val_beside(file)
     return CocoSource(root=file.parent, train=_find_files(file, images), val=_find_files(val, images))
 
@@ -97,7 +99,7 @@ def _find_files(file: Path, images: Path | None) -> CocoFiles:
     around = [images] if images else [file.parent, file.parent.parent]
     places = [place / below for place in around for below in ("", "images", split, f"images/{split}")]
     for place in places:
-        if (place / name).is_file():
+        if os.path.isfile(place / name):  # noqa: PTH113  # never raises
             return CocoFiles(json=file, images=place.resolve())
     raise DataError(
         f"{file}: its picture {name} is in none of {', '.join(map(str, places))}.",
@@ -121,7 +123,7 @@ def load_split(files: CocoFiles) -> CocoSplit:
         pictures = [_picture(entry, annotations[entry["id"]], files, class_of) for entry in record["images"]]
     except KeyError as exc:
         raise _not_coco(files.json, f"no {exc}") from exc
-    except (ValueError, TypeError, AttributeError, ZeroDivisionError) as exc:
+    except (ValueError, TypeError, AttributeError, ArithmeticError) as exc:
         raise _not_coco(files.json, exc) from exc
     names = tuple(categories[number] for number in sorted(categories))
     return CocoSplit(class_names=names, pictures=sorted(pictures, key=lambda picture: picture.path))
@@ -141,26 +143,31 @@ def _picture(
     class_of: Mapping[Any, int],
 ) -> CocoPicture:
     width, height = int(entry["width"]), int(entry["height"])
+    known = [annotation for annotation in annotations if annotation["category_id"] in class_of]
     return CocoPicture(
         path=f"{files.images}/{entry['file_name']}",
         width=width,
         height=height,
-        rows=list(_rows(annotations, files.json, class_of, width=width, height=height)),
-        crowd=[bool(annotation.get("iscrowd")) for annotation in annotations],
+        rows=[
+            (
+                _where(annotation, files),
+                (class_of[annotation["category_id"]], *_box(annotation, width=width, height=height)),
+            )
+            for annotation in known
+        ],
+        crowd=[bool(annotation.get("iscrowd")) for annotation in known],
+        problems=[
+            f"{_where(annotation, files)}: category_id {annotation['category_id']} is not in `categories`"
+            for annotation in annotations
+            if annotation["category_id"] not in class_of
+        ],
     )
 
 
-def _rows(
-    annotations: Sequence[Mapping[str, Any]],
-    file: Path,
-    class_of: Mapping[Any, int],
-    *,
-    width: int,
-    height: int,
-) -> Iterator[tuple[str, Sequence[float]]]:
-    for annotation in annotations:
-        left, top, w, h = map(float, annotation["bbox"])
-        row = ((left + w / 2) / width, (top + h / 2) / height, w / width, h / height)
-        # An unknown category is reported like any class id out of range.
-        number = class_of.get(annotation["category_id"], -1)
-        yield f"{file}: annotation {annotation.get('id', '?')}", (number, *row)
+def _where(annotation: Mapping[str, Any], files: CocoFiles) -> str:
+    return f"{files.json}: annotation {annotation.get('id', '?')}"
+
+
+def _box(annotation: Mapping[str, Any], *, width: int, height: int) -> Sequence[float]:
+    left, top, w, h = map(float, annotation["bbox"])
+    return (left + w / 2) / width, (top + h / 2) / height, w / width, h / height

@@ -103,9 +103,9 @@ def label_line(defect: Defect) -> str:
 def render_picture(size_px: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], list[Defect]]:
     """Draw one picture, (H, W, 3) BGR uint8, and give what was drawn on it."""
     picture = _steel(size_px, rng)
-    for _ in range(rng.integers(0, 3)):
+    for _ in range(rng.integers(0, 4)):
         picture = _grain_streak(size_px, rng).draw(picture)
-    for _ in range(rng.integers(0, 3)):
+    for _ in range(rng.integers(0, 4)):
         picture = _smudge(size_px, rng).draw(picture)
     count = 0 if rng.random() < CLEAN_SHARE else int(rng.integers(1, MAX_DEFECTS + 1))
     defects: list[Defect] = []
@@ -114,7 +114,7 @@ def render_picture(size_px: int, rng: np.random.Generator) -> tuple[NDArray[np.u
     for defect in defects:
         picture = defect.draw(picture)
     noise = rng.standard_normal((size_px, size_px, 1))
-    picture = picture + noise * rng.uniform(4, 11)
+    picture = picture + noise * rng.uniform(4, 10)
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8), defects
 
 
@@ -142,9 +142,9 @@ def _steel(size_px: int, rng: np.random.Generator) -> Array:
         streaks = cv2.blur(noise, (max(3, int(length * size_px)), 1))
         grain += streaks / streaks.std()
     across = np.linspace(-1, 1, size_px)
-    angle, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, 25)
+    angle, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, 20)
     light = slope * (np.cos(angle) * across[None, :] + np.sin(angle) * across[:, None])
-    grey = rng.uniform(100, 150) + light + grain * rng.uniform(2.5, 6)
+    grey = rng.uniform(110, 150) + light + grain * rng.uniform(2.5, 6)
     tint = 1 + rng.uniform(-0.02, 0.02, 3) + (0.02, 0.0, -0.02)  # steel is a little blue
     steel: Array = grey[..., None] * tint
     return steel
@@ -152,33 +152,33 @@ def _steel(size_px: int, rng: np.random.Generator) -> Array:
 
 def _hole(size_px: int, rng: np.random.Generator) -> Defect:
     """Dark, with a rim that shines on one side."""
-    radius = size_px * np.exp(rng.uniform(np.log(0.018), np.log(0.055)))
+    radius = size_px * np.exp(rng.uniform(np.log(0.015), np.log(0.050)))
     outline = _outline(rng.uniform(0.03, 0.97, 2) * size_px, radius, 0.10, rng)
     angle = rng.uniform(0, 2 * np.pi)
     burr = max(1.0, 0.2 * radius) * np.array([np.cos(angle), np.sin(angle)])
     inside, rim = _filled(outline, size_px), _filled(outline + burr, size_px)
-    ink = np.where(inside[..., None] >= EDGE_COVER, rng.uniform(30, 70), rng.uniform(190, 230))
-    opacity = rng.uniform(0.30, 0.85)
+    ink = np.where(inside[..., None] >= EDGE_COVER, rng.uniform(25, 55), rng.uniform(190, 230))
+    opacity = rng.uniform(0.35, 0.80)
     return Defect(kind=0, alpha=_cut(np.maximum(inside, rim)) * opacity, ink=ink)
 
 
 def _scratch(size_px: int, rng: np.random.Generator) -> Defect:
     """Thin and bent, never along the brushing: there nobody could tell it from a grain streak."""
     angle = np.deg2rad(rng.uniform(15, 165))
-    length = size_px * rng.uniform(0.12, 0.50)
-    alpha = _line(size_px, angle, length, 1 + int(rng.random() < 0.25), rng)
-    ink = rng.uniform(20, 50) if rng.random() < 0.4 else rng.uniform(220, 250)
-    return Defect(kind=1, alpha=alpha * rng.uniform(0.22, 0.65), ink=np.full(3, ink))
+    length = size_px * rng.uniform(0.12, 0.45)
+    alpha = _line(size_px, angle, length, 1 + int(rng.random() < 0.2), rng)
+    ink = rng.uniform(15, 40) if rng.random() < 0.4 else rng.uniform(220, 250)
+    return Defect(kind=1, alpha=alpha * rng.uniform(0.27, 0.60), ink=np.full(3, ink))
 
 
 def _stain(size_px: int, rng: np.random.Generator) -> Defect:
     """Brown, blotchy, with a soft edge; the steel shows through."""
-    radius = size_px * rng.uniform(0.04, 0.15)
+    radius = size_px * rng.uniform(0.035, 0.13)
     outline = _outline(rng.uniform(0.03, 0.97, 2) * size_px, radius, 0.28, rng)
-    cover = cv2.GaussianBlur(_filled(outline, size_px), (0, 0), size_px * 0.010)
+    cover = cv2.GaussianBlur(_filled(outline, size_px), (0, 0), size_px * 0.012)
     blotches = cv2.resize(rng.uniform(0.6, 1, (6, 6)), (size_px, size_px), interpolation=cv2.INTER_CUBIC)
-    ink = np.array([45, 62, 80]) * rng.uniform(0.7, 1.2)
-    return Defect(kind=2, alpha=_cut(cover) * blotches * rng.uniform(0.17, 0.50), ink=ink)
+    ink = np.array([45, 62, 80]) * rng.uniform(0.6, 1.0)
+    return Defect(kind=2, alpha=_cut(cover) * blotches * rng.uniform(0.20, 0.50), ink=ink)
 
 
 def _grain_streak(size_px: int, rng: np.random.Generator) -> Defect:

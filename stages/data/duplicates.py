@@ -1,9 +1,9 @@
 """Duplicates: pictures with the same bytes, and pictures that look the same.
 
-A hash of 64 or 256 bits will not do: on pictures of a fixed camera it sees a duplicate in every second
-pair (`docs/log.md`: difference hash, 64 bit, distance <= 4: 38,732 of 77,028 pairs of bsdata, none of them
-one). So pictures are compared as 32 x 32 thumbnails without their slow gradients, and two look the same
-where best scaling leaves less than `LIMIT` grey levels between them.
+A hash of 64 bits will not do: before a fixed camera it sees duplicates everywhere (difference hash,
+distance <= 4: 38,732 of 77,028 pairs of bsdata, none of them one). So pictures are compared as 20 x 20
+thumbnails without their slow gradients, and two look the same where best scaling leaves less than `LIMIT`
+grey levels between them.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 from stages.data.pictures import Read
 from stages.stage import Progress
 
-SIDE = 32
+SIDE = 20
 BLUR = 2.0  # standard deviation of what is taken as slow, in pixels of the thumbnail
 
 # Root mean square, in grey levels. Measured on bccd-mini, bsdata and the demo data: the same picture saved
-# again (JPEG quality 60 or 85; 0.5 or 1.5 times the size; 5 % brighter) is at most 0.83 away; the nearest
-# two different ones 1.01 (demo), 1.18 (bsdata: one spot, hours apart), 6.3 (bccd-mini).
-LIMIT = 0.9
+# again (JPEG quality 60 or 85; 0.5 or 1.5 times the size; 5 % brighter) is at most 0.55 away; the nearest
+# two different ones 0.84 (demo), 0.97 (bsdata: one spot, hours apart), 6.4 (bccd-mini).
+LIMIT = 0.7
 CORRELATION = 0.85  # at least, for pictures so flat that everything is near; the same, saved again: 0.92
-ROWS = 512  # compared at once with all others: 200 MB of distances at 100,000 pictures
+ROWS = 512  # compared at once with all others: 200 MB of correlations at 100,000 pictures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,32 +99,41 @@ def _near(train: Sequence[Read], val: Sequence[Read], progress: Progress) -> _Ne
     spread = np.sqrt(np.mean(looks**2, axis=1))
     # What has less contrast than the limit looks like any other such picture: it is left out.
     looks /= np.where(spread < LIMIT, np.inf, spread * SIDE)[:, None]
+    least = _least_correlation(spread)
     near = _Near(within=[], across=[], leaked=set())
     for start in range(0, len(reads), ROWS):
-        stop = min(start + ROWS, len(reads))
-        alike = _alike(looks, spread, start, stop)
-        for row, same in zip(range(start, stop), alike, strict=True):
-            own_split = len(train) if row >= len(train) else 0
-            near.within.extend((reads[row].path, reads[other].path) for other in _first(same, own_split, row))
-            near.across.extend((reads[row].path, reads[other].path) for other in _first(same, 0, own_split))
+        alike = _alike(looks, least, start, min(start + ROWS, len(reads)))
+        for row in np.flatnonzero(alike.any(axis=1)).tolist():
+            path, same = reads[start + row].path, alike[row]
+            own_split = len(train) if start + row >= len(train) else 0
+            near.within.extend((path, reads[other].path) for other in _first(same, own_split, len(same)))
+            near.across.extend((path, reads[other].path) for other in _first(same, 0, own_split))
         of_val = alike[max(0, len(train) - start) :, : len(train)].any(axis=0)
         near.leaked.update(train[place].sha256 for place in np.flatnonzero(of_val).tolist())
-        progress(stop, len(reads), "comparing pictures")
+        progress(start + len(alike), len(reads), "comparing pictures")
     return near
+
+
+def _least_correlation(spread: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give for each picture the correlation with another of which less than `LIMIT` of it is left over.
+
+    What the least squares fit of a gain and an offset leaves is spread * sqrt(1 - correlation**2).
+    """
+    share = np.minimum(LIMIT / np.maximum(spread, LIMIT), 1)
+    least: NDArray[np.float32] = np.maximum(np.sqrt(1 - share**2), CORRELATION).astype(np.float32)
+    return least
+
+
+def _alike(
+    looks: NDArray[np.float32], least: NDArray[np.float32], start: int, stop: int
+) -> NDArray[np.bool_]:
+    """Tell for each picture from `start` to `stop`, and each before it, whether they look the same."""
+    correlation = looks[start:stop] @ looks[:stop].T
+    # For either of the two will do, as the fit may go either way.
+    alike: NDArray[np.bool_] = (correlation > least[start:stop, None]) | (correlation > least[None, :stop])
+    alike[:, start:] = np.tril(alike[:, start:], -1)
+    return alike
 
 
 def _first(same: NDArray[np.bool_], start: int, stop: int) -> list[int]:
     return [start + int(place) for place in np.flatnonzero(same[start:stop])[:1]]
-
-
-def _alike(
-    looks: NDArray[np.float32], spread: NDArray[np.float32], start: int, stop: int
-) -> NDArray[np.bool_]:
-    """Tell for each picture from `start` to `stop`, and each before it, whether they look the same."""
-    correlation = looks[start:stop] @ looks[:stop].T
-    smaller = np.minimum(spread[start:stop, None], spread[None, :stop])
-    # The residual of a least squares fit of one to the other: contrast and brightness do not matter.
-    near: NDArray[np.bool_] = smaller**2 * (1 - correlation**2) < LIMIT**2
-    near &= correlation > CORRELATION
-    near &= np.arange(stop)[None] < np.arange(start, stop)[:, None]
-    return near

@@ -70,6 +70,6 @@ def _of_coco(source: CocoSource) -> Items:
 def _coco_item(picture: CocoPicture, classes: int) -> Item:
     return Item(
         path=picture.path,
-        labels=partial(collect, picture.rows, classes, crowd=picture.crowd),
+        labels=partial(collect, picture.rows, classes, crowd=picture.crowd, problems=picture.problems),
         size=(picture.width, picture.height),
     )

@@ -20,6 +20,8 @@ from stages.dataset import decode_picture
 from stages.stage import Progress
 
 MIN_SIDE_PX = 10  # Ultralytics silently leaves out what is smaller
+# Ultralytics reads these through another library, which turns some of them differently, or not at all.
+_UNLIKE = (".avif", ".dng", ".heic", ".heif")
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # not: an escaped 0xff, a restart, a fill byte
 _NO_LENGTH = frozenset(b"\x01\xd8")  # TEM, SOI
 _END = 0xD9
@@ -85,25 +87,18 @@ def _read(item: Item, look: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) 
     labels = item.labels()
     try:
         content = Path(item.path).read_bytes()
+        pixels = _decode(item, content)
     except OSError as exc:
         return _broken(item, labels, f"cannot be read: {exc.strerror}")
-    if content.startswith(b"\xff\xd8") and not is_whole_jpeg(content):
-        return _broken(item, labels, "truncated JPEG")
-    pixels = decode_picture(content)
-    if pixels is None:
-        return _broken(item, labels, "does not decode as a picture")
-    height, width = pixels.shape[:2]
-    if min(width, height) < MIN_SIDE_PX:
-        return _broken(item, labels, f"{width} x {height} pixels; {MIN_SIDE_PX} a side is the least")
-    if item.size not in {None, (width, height)}:
-        return _broken(item, labels, f"{width} x {height} pixels, but its annotations say {item.size}")
+    except ValueError as exc:
+        return _broken(item, labels, str(exc))
     return Read(
         path=item.path,
         labels=labels,
         problems=labels.problems,
         sha256=hashlib.sha256(content).hexdigest(),
-        width=width,
-        height=height,
+        width=pixels.shape[1],
+        height=pixels.shape[0],
         look=look(pixels),
     )
 
@@ -111,6 +106,23 @@ def _read(item: Item, look: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) 
 def _broken(item: Item, labels: Labels, text: str) -> Read:
     problems = (f"{item.path}: {text}", *labels.problems)
     return Read(path=item.path, labels=labels, problems=problems, look=np.empty(0, np.float32))
+
+
+def _decode(item: Item, content: bytes) -> NDArray[np.uint8]:
+    """Give the pixels (H, W, 3), or say in a ValueError why there are none to be trusted."""
+    if item.path.lower().endswith(_UNLIKE):
+        raise ValueError("a format that is not supported; convert it to JPEG or PNG")
+    if content.startswith(b"\xff\xd8") and not is_whole_jpeg(content):
+        raise ValueError("truncated JPEG")
+    pixels = decode_picture(content)
+    if pixels is None:
+        raise ValueError("does not decode as a picture")
+    height, width = pixels.shape[:2]
+    if min(width, height) < MIN_SIDE_PX:
+        raise ValueError(f"{width} x {height} pixels; {MIN_SIDE_PX} a side is the least")
+    if item.size not in {None, (width, height)}:
+        raise ValueError(f"{width} x {height} pixels, but its annotations say {item.size}")
+    return pixels
 
 
 def is_whole_jpeg(content: bytes) -> bool:

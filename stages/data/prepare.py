@@ -117,6 +117,6 @@ def _write_index(dataset: Dataset, folder: Path) -> Artifact:
 
 def _write_report(report: Mapping[str, object], folder: Path) -> Artifact:
     folder.mkdir()
-    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(report, indent=2) + "\n"
     (folder / "report.json").write_text(text, encoding="utf-8")
     return Artifact.of(folder)

@@ -81,7 +81,9 @@ def _find_file(path: str, base: Path) -> Path:
             f"There is no data set {file}.",
             hint="Set `data.path`, relative to pipeline.yaml. Nothing is downloaded: the data must be here.",
         )
-    return file
+    # Links resolved, so that `../` means the same to us and to the kernel; but not the file's own, as what
+    # it names is relative to the folder that it was put into.
+    return file.parent.resolve() / file.name
 
 
 def _given(path: str, base: Path) -> Path | None:

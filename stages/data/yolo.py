@@ -10,8 +10,7 @@ from typing import Any
 
 from targets.errors import DataError
 
-# What Ultralytics takes for a picture. OpenCV cannot read dng, heic and heif; such files are reported
-# when they do not decode, rather than left out without a word.
+# What Ultralytics takes for a picture; what of it we cannot read is reported, not left out without a word.
 SUFFIXES = frozenset(
     ".avif .bmp .dng .heic .heif .jp2 .jpeg .jpg .mpo .png .tif .tiff .webp".split()  # noqa: SIM905
 )
@@ -23,7 +22,7 @@ class YoloSource:
 
     Attributes:
         file: The YAML.
-        root: Its folder, symlinks resolved, so that `../` means the same to us and to the kernel.
+        root: Its folder.
         class_names: By class id.
         train: Absolute paths of the pictures, sorted.
         val: Likewise.
@@ -59,9 +58,7 @@ def find_yolo(file: Path) -> YoloSource:
     for key, pictures in splits.items():
         if not pictures:
             raise _no_pictures(record, key, file)
-    return YoloSource(
-        file=file, root=file.parent.resolve(), class_names=class_names, lists=tuple(lists), **splits
-    )
+    return YoloSource(file=file, root=file.parent, class_names=class_names, lists=tuple(lists), **splits)
 
 
 def label_of(picture: str) -> str:
@@ -72,9 +69,13 @@ def label_of(picture: str) -> str:
 
 
 def pictures_below(folder: str) -> Iterator[str]:
-    """Give the pictures in a folder and below it, hidden ones aside, following links to folders."""
+    """Give the pictures in a folder and below it, hidden ones aside, following links to folders.
+
+    Raises:
+        DataError: A folder cannot be read.
+    """
     seen: set[str] = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
         real = os.path.realpath(place)
         if real in seen:  # a link to a folder above it
             folders.clear()
@@ -84,6 +85,12 @@ def pictures_below(folder: str) -> Iterator[str]:
         for name in files:
             if not name.startswith(".") and _is_picture(name):
                 yield f"{place}/{name}"
+
+
+def _refuse(error: OSError) -> None:
+    raise DataError(
+        f"{error.filename} cannot be read: {error.strerror}.", hint="Check its permissions."
+    ) from error
 
 
 def _is_picture(name: str) -> bool:
@@ -138,15 +145,17 @@ def _places(record: Mapping[str, Any], key: str, file: Path) -> list[Path]:
     entries = [value] if isinstance(value, str) else value or []
     if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
         raise DataError(f"{file}: `{key}` is not a path.", hint="Give a folder, or a list of folders.")
-    base = (file.parent / str(record.get("path") or "")).resolve()
+    base = file.parent / str(record.get("path") or "")
     places = []
     for entry in entries:
-        place = (base / entry).resolve()
-        if not place.exists() and entry.startswith("../"):  # Roboflow's exports are off by one folder
-            place = (base / entry[3:]).resolve()
-        if not place.exists():
-            raise DataError(f"{file}: `{key}: {entry}`: there is no {place}.", hint=_missing_hint(record))
-        places.append(place)
+        # Roboflow's exports are off by one folder.
+        guesses = [base / entry, base / entry.removeprefix("../")]
+        place = next((guess for guess in guesses if os.path.exists(guess)), None)  # noqa: PTH110  # never raises
+        if place is None:
+            raise DataError(
+                f"{file}: `{key}: {entry}`: there is no {base / entry}.", hint=_missing_hint(record)
+            )
+        places.append(place.resolve())
     return places
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,47 +10,14 @@ import numpy as np
 from stages.dataset import Dataset, Picture
 from stages.evaluation.detect import Detections
 from stages.evaluation.matching import IOU_THRESHOLDS, Matches, found_to_ltwh, match, to_ltwh
+from stages.evaluation.scores import ClassScore, Scores
 from targets.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 F1_GRID = np.linspace(0, 1, 1001)
-F1_WINDOW = 101  # grid points, so 0.1: Ultralytics smooths its F1 curve by as much before it looks for the top
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassScore:
-    """How well one class is found.
-
-    Attributes:
-        name: The class.
-        ap50: Average precision at IoU 0.5, 0 to 1.
-        ap50_95: Mean of those at IoU 0.5 to 0.95, 0 to 1.
-        boxes: To be found, crowds aside.
-    """
-
-    name: str
-    ap50: float
-    ap50_95: float
-    boxes: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scores:
-    """How well a model finds what is there.
-
-    Attributes:
-        map50_95: Mean over the classes that have boxes, 0 to 1.
-        map50: Likewise at IoU 0.5.
-        classes: Those that have boxes.
-        f1_threshold: Confidence at which the mean F1 at IoU 0.5 is best, 0 to 1.
-    """
-
-    map50_95: float
-    map50: float
-    classes: tuple[ClassScore, ...]
-    f1_threshold: float
+F1_WINDOW = 101  # grid points, so 0.1: what Ultralytics smooths its F1 curve by
 
 
 def score(detections: Detections, dataset: Dataset, *, max_det: int) -> Scores:
@@ -67,7 +33,7 @@ def score(detections: Detections, dataset: Dataset, *, max_det: int) -> Scores:
             "The validation pictures have no boxes, so nothing can be measured on them.",
             hint="Label some validation pictures, or move labelled ones from train to val.",
         )
-    precisions = average_precisions(detections, dataset, max_det=max_det)
+    precisions = coco_precisions(detections, dataset, max_det=max_det)
     classes = tuple(
         ClassScore(name=name, ap50=float(of_class[0]), ap50_95=float(of_class.mean()), boxes=count)
         for name, of_class, count in zip(dataset.class_names, precisions, boxes, strict=True)
@@ -81,9 +47,7 @@ def score(detections: Detections, dataset: Dataset, *, max_det: int) -> Scores:
     )
 
 
-def average_precisions(
-    detections: Detections, dataset: Dataset, *, max_det: int
-) -> NDArray[np.float64]:
+def coco_precisions(detections: Detections, dataset: Dataset, *, max_det: int) -> NDArray[np.float64]:
     """Give COCO's average precision, (classes, 10) by IoU threshold; -1 for a class without boxes."""
     from faster_coco_eval import COCO, COCOeval_faster
 
@@ -92,8 +56,8 @@ def average_precisions(
         "categories": [{"id": class_id} for class_id in range(len(dataset.class_names))],
     }
     truth, found = COCO(), COCO()
-    truth.dataset = {**frame, "annotations": _describe_boxes(dataset.val)}
-    found.dataset = {**frame, "annotations": _describe_detections(detections)}
+    truth.dataset = {**frame, "annotations": _list_boxes(dataset.val)}
+    found.dataset = {**frame, "annotations": _list_detections(detections)}
     truth.createIndex()
     found.createIndex()
     evaluation = COCOeval_faster(truth, found, "bbox", print_function=_say_nothing)
@@ -102,8 +66,9 @@ def average_precisions(
     evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
     evaluation.evaluate()
     evaluation.accumulate()
-    precision: NDArray[np.float64] = evaluation.eval["precision"]  # (thresholds, recalls, classes, areas, max_dets)
-    return precision[:, :, :, 0, 0].mean(axis=1).T
+    precision = evaluation.eval["precision"][:, :, :, 0, 0]  # (thresholds, recalls, classes, areas, maxDets)
+    of_class: NDArray[np.float64] = precision.mean(axis=1).T
+    return of_class
 
 
 def find_f1_threshold(matches: Sequence[Matches]) -> float:
@@ -127,26 +92,45 @@ def _f1_curve(matches: Matches) -> NDArray[np.float64]:
     return curve
 
 
-def _describe_boxes(pictures: Sequence[Picture]) -> list[dict[str, Any]]:
-    rows = [
-        (number, int(class_id), box, int(crowd))
-        for number, picture in enumerate(pictures)
-        for class_id, box, crowd in zip(picture.boxes[:, 0], to_ltwh(picture).tolist(), picture.crowd, strict=True)
-    ]
-    return [
-        {"id": row, "image_id": number, "category_id": class_id, "bbox": box, "area": box[2] * box[3], "iscrowd": crowd}
-        for row, (number, class_id, box, crowd) in enumerate(rows, start=1)  # 0 means "unmatched" there
-    ]
+def _list_boxes(pictures: Sequence[Picture]) -> list[dict[str, Any]]:
+    return _annotate(
+        np.array([len(picture.boxes) for picture in pictures]),
+        class_ids=np.concatenate([picture.boxes[:, 0] for picture in pictures]),
+        boxes=np.concatenate([to_ltwh(picture) for picture in pictures]),
+        column=("iscrowd", np.concatenate([picture.crowd for picture in pictures])),
+    )
 
 
-def _describe_detections(detections: Detections) -> list[dict[str, Any]]:
-    numbers = np.repeat(np.arange(len(detections.counts)), detections.counts).tolist()
-    boxes = found_to_ltwh(detections.boxes).tolist()
-    class_ids = detections.boxes[:, 5].astype(int).tolist()
-    columns = zip(numbers, boxes, detections.boxes[:, 4].tolist(), class_ids, strict=True)
+def _list_detections(detections: Detections) -> list[dict[str, Any]]:
+    return _annotate(
+        detections.counts,
+        class_ids=detections.boxes[:, 5],
+        boxes=found_to_ltwh(detections.boxes),
+        column=("score", detections.boxes[:, 4]),
+    )
+
+
+def _annotate(
+    counts: NDArray[np.integer[Any]],
+    *,
+    class_ids: NDArray[np.floating[Any]],
+    boxes: NDArray[np.float64],
+    column: tuple[str, NDArray[Any]],
+) -> list[dict[str, Any]]:
+    """Put rows as COCO's JSON has them; `column` is one more, with its name."""
+    name, values = column
+    numbers = np.repeat(np.arange(len(counts)), counts).tolist()
+    rows = zip(numbers, class_ids.astype(int).tolist(), boxes.tolist(), values.tolist(), strict=True)
     return [
-        {"id": row, "image_id": number, "category_id": class_id, "bbox": box, "area": box[2] * box[3], "score": score}
-        for row, (number, box, score, class_id) in enumerate(columns, start=1)
+        {
+            "id": row,
+            "image_id": number,
+            "category_id": kind,
+            "bbox": box,
+            "area": box[2] * box[3],
+            name: value,
+        }
+        for row, (number, kind, box, value) in enumerate(rows, start=1)  # 0 would mean "unmatched"
     ]
 
 

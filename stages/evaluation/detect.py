@@ -63,7 +63,9 @@ def load_detections(folder: Artifact, *, pictures: int) -> Detections:
                 counts=arrays["counts"], boxes=arrays["boxes"], nonfinite=int(arrays["nonfinite"])
             )
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as exc:
-        raise DataError(f"{path} cannot be read as detections: {exc}", hint="Evaluate the model again.") from exc
+        raise DataError(
+            f"{path} cannot be read as detections: {exc}", hint="Evaluate the model again."
+        ) from exc
     if found.counts.shape != (pictures,) or found.boxes.shape != (found.counts.sum(), 6):
         raise DataError(
             f"{path} is about {found.counts.size} pictures and {len(found.boxes)} detections, which does not"

@@ -86,7 +86,8 @@ def found_to_ltwh(rows: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def _count_boxes(pictures: Sequence[Picture], class_id: int) -> NDArray[np.intp]:
     return np.array(
-        [np.count_nonzero((picture.boxes[:, 0] == class_id) & ~picture.crowd) for picture in pictures], np.intp
+        [np.count_nonzero((picture.boxes[:, 0] == class_id) & ~picture.crowd) for picture in pictures],
+        np.intp,
     )
 
 
@@ -106,15 +107,15 @@ def _match_picture(rows: NDArray[np.float32], picture: Picture) -> tuple[Flags, 
     return hits, ignored & ~hits
 
 
-def _overlap(
-    found: NDArray[np.float64], boxes: NDArray[np.float64], crowd: Flags
-) -> NDArray[np.float64]:
+def _overlap(found: NDArray[np.float64], boxes: NDArray[np.float64], crowd: Flags) -> NDArray[np.float64]:
     """Give the IoU of each detection with each box, (N, M); with a crowd, the share of the detection in it.
 
     The order of operations is COCO's, so that a box on the very threshold falls on the same side.
     """
     right_bottom = found[:, None, :2] + found[:, None, 2:]
-    common = np.minimum(right_bottom, boxes[:, :2] + boxes[:, 2:]) - np.maximum(found[:, None, :2], boxes[:, :2])
+    common = np.minimum(right_bottom, boxes[:, :2] + boxes[:, 2:]) - np.maximum(
+        found[:, None, :2], boxes[:, :2]
+    )
     area = np.where((common > 0).all(axis=2), common[..., 0] * common[..., 1], 0)
     found_area = (found[:, 2] * found[:, 3])[:, None]
     union = np.where(crowd, found_area, found_area + boxes[:, 2] * boxes[:, 3] - area)

@@ -94,9 +94,12 @@ def activation_scales(
     histograms = {name: Histogram() for name in tensors}
     session = _observing_session(model, tensors)
     source = model.graph.input[0].name
+    inner = [name for name in tensors if name != source]
     for done, images in enumerate(pictures.images(spec)):
         progress(done, len(pictures.chosen), "calibrating")
-        for name, values in zip(tensors, session.run(list(tensors), {source: images}), strict=True):
+        seen = {source: images, **dict(zip(inner, session.run(inner, {source: images}), strict=True))}
+        for name in tensors:
+            values = seen[name]
             if not np.isfinite(values).all():
                 raise ModelError(
                     f"Tensor {name} is not finite on {pictures.chosen[done].file}.",

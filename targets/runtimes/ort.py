@@ -54,6 +54,11 @@ class OrtRuntime:
             UnsupportedError: ONNX Runtime cannot run it.
         """
         session = self._open_session(engine, profile)
+        if len(session.get_inputs()) != 1:
+            raise ModelError(
+                f"{engine / MODEL_NAME} has {len(session.get_inputs())} inputs; a detector has one.",
+                hint="Export the model with the picture as its only input.",
+            )
         input_name: str = session.get_inputs()[0].name
         output_name: str = session.get_outputs()[0].name
 
@@ -71,6 +76,8 @@ class OrtRuntime:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ONLY_FATAL
         options.intra_op_num_threads = profile.threads
+        # Else threads spin on after a call and slow down whoever is next: 1.5 times the latency in turns.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         if self.simulate:
             options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
@@ -104,6 +111,11 @@ def _explain(engine: Path, exc: Exception) -> EdgeboundError:
     if type(exc).__name__ in {"InvalidProtobuf", "NoSuchFile"}:
         return ModelError(
             f"{engine / MODEL_NAME} is no ONNX model: {reason}", hint="Export or build it again."
+        )
+    if type(exc).__name__ == "InvalidArgument":
+        return ModelError(
+            f"{engine / MODEL_NAME} does not take this picture: {reason}",
+            hint="It must have the size that model.json says.",
         )
     return UnsupportedError(
         f"ONNX Runtime cannot run {engine / MODEL_NAME}: {reason}",

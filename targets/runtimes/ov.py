@@ -1,5 +1,6 @@
 """OpenVINO on the CPU."""
 
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator
@@ -37,6 +38,7 @@ class OvRuntime:
         try:
             graph = openvino.Core().read_model(model)
             offset_signed_activations(graph)
+            _number_nodes(graph)
             openvino.save_model(graph, out / MODEL_NAME, compress_to_fp16=False)
             self._compile(out, profile)
         except RuntimeError as exc:
@@ -97,10 +99,20 @@ def _settings(profile: TargetProfile) -> "Dict[str, Any]":
     return settings
 
 
+def _number_nodes(graph: Any) -> None:
+    """Name the nodes that OpenVINO added after their place: its counter would make every build another."""
+    for place, node in enumerate(graph.get_ordered_ops()):
+        if re.fullmatch(rf"{node.get_type_name()}_\d+", node.get_friendly_name()):
+            node.set_friendly_name(f"{node.get_type_name()}_{place}")
+
+
+_WHERE = ("Exception from", "Check '", "FrontEnd API failed", "Model wasn't", "Summary", "While validating")
+
+
 def _first_line(exc: RuntimeError) -> str:
-    """Give the line that says what happened; those before it name OpenVINO's own source files."""
+    """Give the first line that says what happened; those before it say where."""
     lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
-    told = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
+    told = [line for line in lines if not line.startswith(_WHERE)]
     return (told or lines or ["no reason given"])[0]
 
 

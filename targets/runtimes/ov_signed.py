@@ -8,8 +8,8 @@ _HALF = 128  # moves -128..127 to 0..255
 def offset_signed_activations(graph: Any) -> None:
     """Turn every INT8 activation of an `openvino.Model`, in place, into UINT8 with zero point 128.
 
-    The arithmetic is the same to the last bit. It matters because the CPU plugin of OpenVINO 2026.4.1 computes
-    Concat → Q/DQ → Conv wrongly where the activation is signed: relative error 0.2 to 0.4 at the convolution,
+    The arithmetic is the same to the last bit. It matters because the CPU plugin of OpenVINO 2026.4.1 gets
+    Concat → Q/DQ → Conv wrong where the activation is signed: relative error 0.2 to 0.4 at the convolution,
     where this form has 0.0005.
     """
     for subtract in list(_find_dequantized(graph)):

@@ -10,7 +10,7 @@ from pipeline.store import Store
 
 sys.path.insert(0, str(Path(__file__).parent))  # for toys.py
 
-from toys import Shout, Sow  # noqa: E402
+from toys import Shout, Sow
 
 
 class Listener:

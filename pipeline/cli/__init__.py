@@ -8,18 +8,27 @@ is wrong · 3 the gate refused · 4 inconclusive, evidence is missing · 5 the t
 from __future__ import annotations
 
 import json
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
 import typer
 
-from targets.errors import EdgeboundError
+from pipeline.cli.options import (
+    HERE,
+    Config,
+    Demo,
+    Json,
+    Root,
+    Set,
+    Target,
+    errors,
+    interruptible,
+    print_json,
+    say,
+)
+from pipeline.cli.store import store_app
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+Until = Literal["data", "train", "export", "check", "quantize", "build", "verify"]
 
 app = typer.Typer(
     name="pipeline",
@@ -29,23 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-store_app = typer.Typer(help="Look after the store of finished steps.", no_args_is_help=True)
 app.add_typer(store_app, name="store")
-
-Root = Annotated[Path, typer.Option("--root", help="Folder of the project; state is kept in its .edgebound.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document as the last line of stdout.")]
-Config = Annotated[
-    Path | None, typer.Option("--config", "-c", help="Configuration; default: pipeline.yaml in the root.")
-]
-Demo = Annotated[bool, typer.Option("--demo", help="Render a data set and train a small model from scratch.")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", help="Override one setting: section.key=value. Repeatable.")
-]
-Target = Annotated[
-    list[str] | None,
-    typer.Option("--target", "-t", help="Target profile, name or YAML file. Repeatable. Default: cpu."),
-]
-Until = Literal["data", "train", "export", "check", "quantize", "build", "verify"]
 
 
 @app.command()
@@ -58,7 +51,7 @@ def run(  # noqa: PLR0913
     until: Annotated[
         Until | None, typer.Option(help="Stop after this stage. Without a verdict the exit code is 4.")
     ] = None,
-    root: Root = Path(),
+    root: Root = HERE,
     as_json: Json = False,
 ) -> None:
     """Run the pipeline up to a verdict.
@@ -67,11 +60,9 @@ def run(  # noqa: PLR0913
     interrupted or killed goes on where it was.
 
     Examples:
-        pipeline run --demo
-
-        pipeline run --target cpu --target cpu-ort --set train.epochs=50
-
-        pipeline run --target orin --json | tail -n 1 | jq -r .verdict
+    - `pipeline run --demo`
+    - `pipeline run --target cpu --target cpu-ort --set train.epochs=50`
+    - `pipeline run --target orin --json | tail -n 1 | jq -r .verdict`
     """
     from pipeline.conduct import Request, conduct
     from pipeline.config import load_config
@@ -80,18 +71,18 @@ def run(  # noqa: PLR0913
     from pipeline.progress import display
     from pipeline.summary import show
 
-    with _errors(as_json=as_json):
+    with errors(as_json=as_json):
         request = Request(
             config=load_config(config, settings or [], demo=demo, folder=root),
             profiles={name: find_profile(name) for name in target or ["cpu"]},
             folder=root,
             until=until or "",
         )
-        with _interruptible(), display() as reporter:
+        with interruptible(), display() as reporter:
             report = conduct(request, reporter)
         show(report)
     if as_json:
-        _print(report.to_json())
+        print_json(report.to_json())
     raise typer.Exit(exit_code(report))
 
 
@@ -102,13 +93,13 @@ def plan(
     config: Config = None,
     demo: Demo = False,
     settings: Set = None,
-    root: Root = Path(),
+    root: Root = HERE,
     as_json: Json = False,
 ) -> None:
     """Show which steps a run would take, which are cached, and what the others took last time.
 
     Example:
-        pipeline plan --target cpu --set train.epochs=50
+    - `pipeline plan --target cpu --set train.epochs=50`
     """
     from dataclasses import asdict
 
@@ -117,12 +108,12 @@ def plan(
     from pipeline.profiles import find_profile
     from pipeline.summary import show_plan
 
-    with _errors(as_json=as_json):
+    with errors(as_json=as_json):
         profiles = [find_profile(name) for name in target or ["cpu"]]
         planned = preview(load_config(config, settings or [], demo=demo, folder=root), profiles, root)
         show_plan(planned)
     if as_json:
-        _print(json.dumps([asdict(step) for step in planned]))
+        print_json(json.dumps([asdict(step) for step in planned]))
 
 
 @app.command()
@@ -131,18 +122,18 @@ def init(
     *,
     weights: Annotated[str, typer.Option(help="Checkpoint, or model name or YAML.")] = "yolo11n.pt",
     force: Annotated[bool, typer.Option(help="Overwrite a pipeline.yaml that is there.")] = False,
-    root: Root = Path(),
+    root: Root = HERE,
 ) -> None:
     """Write a commented pipeline.yaml for a data set.
 
     Example:
-        pipeline init data/data.yaml --weights yolo11n.pt
+    - `pipeline init data/data.yaml --weights yolo11n.pt`
     """
     from pipeline.starter import write_starter
 
-    with _errors():
+    with errors():
         file = write_starter(data, root, weights=weights, force=force)
-    _say(f"Wrote {file}. Next: pipeline plan, then pipeline run --target cpu.")
+    say(f"Wrote {file}. Next: pipeline plan, then pipeline run --target cpu.")
 
 
 @app.command()
@@ -154,21 +145,21 @@ def targets(
     """List the target profiles, or show one with its sources.
 
     Example:
-        pipeline targets orin
+    - `pipeline targets orin`
     """
     from dataclasses import asdict
 
     from pipeline.profiles import find_profile, profile_names
     from pipeline.summary import show_profile, show_profiles
 
-    with _errors(as_json=as_json):
+    with errors(as_json=as_json):
         profiles = [find_profile(one) for one in ([name] if name else profile_names())]
     if name:
         show_profile(profiles[0])
     else:
         show_profiles(profiles)
     if as_json:
-        _print(json.dumps([asdict(profile) for profile in profiles]))
+        print_json(json.dumps([asdict(profile) for profile in profiles]))
 
 
 @app.command()
@@ -182,19 +173,19 @@ def check(
     """Check every operator of a model against what a target can run.
 
     Example:
-        pipeline check model.onnx --target cpu --target orin
+    - `pipeline check model.onnx --target cpu --target orin`
     """
     from pipeline.inspect import inspect, to_json, write_sarif
     from pipeline.profiles import find_profile
     from pipeline.summary import show_findings
 
-    with _errors(as_json=as_json):
+    with errors(as_json=as_json):
         found = {name: inspect(model, find_profile(name)) for name in target or ["cpu"]}
         show_findings(model, found)
         if sarif:
             write_sarif(sarif, model, found)
     if as_json:
-        _print(to_json(model, found))
+        print_json(to_json(model, found))
     raise typer.Exit(5 if any(one.unsupported for one in found.values()) else 0)
 
 
@@ -205,20 +196,20 @@ def report(
     ] = None,
     *,
     browse: Annotated[bool, typer.Option("--open", help="Open report.html in the browser.")] = False,
-    root: Root = Path(),
+    root: Root = HERE,
     as_json: Json = False,
 ) -> None:
     """Show a run's result again, and write its report files anew from report.json.
 
     Example:
-        pipeline report --open
+    - `pipeline report --open`
     """
     from pipeline.ladder import load_report
     from pipeline.report import write_report
     from pipeline.runs import find_run
     from pipeline.summary import show
 
-    with _errors(as_json=as_json):
+    with errors(as_json=as_json):
         folder = find_run(root, run)
         found = load_report(folder)
         write_report(found, folder)
@@ -226,129 +217,29 @@ def report(
     if browse:
         typer.launch(str(folder / "report.html"))
     if as_json:
-        _print(found.to_json())
+        print_json(found.to_json())
 
 
 @app.command()
-def doctor(*, root: Root = Path(), as_json: Json = False) -> None:
+def doctor(*, root: Root = HERE, as_json: Json = False) -> None:
     """Look at this machine: what is installed, what is missing, and how to get it.
 
     Example:
-        pipeline doctor
+    - `pipeline doctor`
     """
     from dataclasses import asdict
 
     from pipeline.doctor import examine
     from pipeline.summary import show_examination
 
-    with _errors(as_json=as_json):
+    with errors(as_json=as_json):
         findings = examine(root)
         show_examination(findings)
     if as_json:
-        _print(json.dumps([asdict(one) for one in findings]))
+        print_json(json.dumps([asdict(one) for one in findings]))
     raise typer.Exit(0 if all(one.ok or not one.required for one in findings) else 1)
-
-
-@store_app.command("ls")
-def store_ls(*, root: Root = Path(), as_json: Json = False) -> None:
-    """List the finished steps, oldest first."""
-    from dataclasses import asdict
-
-    from pipeline.store import Store
-    from pipeline.summary import show_steps
-    from pipeline.upkeep import ls
-
-    with _errors(as_json=as_json):
-        steps = ls(Store(root / ".edgebound"))
-        show_steps(steps)
-    if as_json:
-        _print(json.dumps([asdict(step) for step in steps]))
-
-
-@store_app.command("fsck")
-def store_fsck(
-    *,
-    repair: Annotated[bool, typer.Option(help="Forget damaged steps; they are done again.")] = False,
-    root: Root = Path(),
-) -> None:
-    """Read every byte of the store; exit 1 if anything is wrong."""
-    from pipeline.store import Store
-    from pipeline.upkeep import fsck
-
-    with _errors():
-        problems = fsck(Store(root / ".edgebound"), repair=repair)
-    for problem in problems:
-        _say(problem)
-    _say(f"{len(problems)} problems{' repaired' if repair and problems else ''}." if problems else "Clean.")
-    raise typer.Exit(1 if problems and not repair else 0)
-
-
-@store_app.command("gc")
-def store_gc(
-    *,
-    days: Annotated[float, typer.Option(help="Forget steps not used for so many days.")] = 30.0,
-    root: Root = Path(),
-) -> None:
-    """Delete what has not been used for a while, and files that no step needs."""
-    from datetime import datetime, timedelta, timezone
-
-    from pipeline.store import Store
-    from pipeline.upkeep import gc
-
-    with _errors():
-        now = datetime.now(timezone.utc)
-        freed = gc(Store(root / ".edgebound"), older_than=timedelta(days=days), now=now)
-    _say(f"Freed {freed / 2**20:.1f} MiB.")
-
-
-@contextmanager
-def _errors(*, as_json: bool = False) -> Iterator[None]:
-    """Show our own errors as two lines, and as the last line's JSON; bugs stay tracebacks."""
-    try:
-        yield
-    except EdgeboundError as exc:
-        _fail(exc.what, exc.hint, exc.code, as_json=as_json)
-    except KeyboardInterrupt:
-        hint = "Finished steps are kept, and so is what training had; the same command goes on from there."
-        _fail("Interrupted.", hint, INTERRUPTED, as_json=as_json)
-
-
-def _fail(what: str, hint: str, code: int, *, as_json: bool) -> NoReturn:
-    _say(f"error: {what}\nhint:  {hint}")
-    if as_json:
-        failure = {"what": what, "hint": hint, "code": code}
-        _print(
-            json.dumps({"schema": 1, "verdict": "error", "reasons": [what], "error": failure, "targets": {}})
-        )
-    raise typer.Exit(code)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let SIGTERM, which CI systems send to cancel, end as cleanly as Ctrl-C."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
-def _print(text: str) -> None:
-    print(text, flush=True)
 
 
 def main() -> None:
     """Run the command line."""
     app()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,101 @@
+"""Examining models: what the file says by itself, then what the runtime, or its operator table, says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stages.check import Finding
+from stages.check.ask import ask
+from stages.check.complaints import read_complaint
+from stages.check.table import compare_with_table
+from stages.onnx_files import load_onnx
+from targets.errors import ModelError
+from targets.operators import load_tensorrt_operators
+from targets.profile import TargetProfile
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, ValueInfoProto
+
+
+def check_files(
+    paths: Sequence[Path], profile: TargetProfile, *, timeout_s: float = 60.0
+) -> list[tuple[Finding, ...] | ModelError]:
+    """Check many files, the runtime being started once.
+
+    Args:
+        paths: Of ONNX files.
+        profile: Of the target.
+        timeout_s: How long the runtime may look at all of them.
+
+    Returns:
+        In the order of `paths`, the findings, or why the file is none that can be checked.
+
+    Raises:
+        EvidenceError: The runtime that has to be asked is not installed.
+    """
+    models = [_load(path) for path in paths]
+    sound = [model for model in models if not isinstance(model, ModelError)]
+    verdicts = iter(_judge(sound, profile, timeout_s))
+    return [
+        model if isinstance(model, ModelError) else (*next(verdicts), *_look_at_inputs(model))
+        for model in models
+    ]
+
+
+def _load(path: Path) -> ModelProto | ModelError:
+    try:
+        return load_onnx(path)
+    except ModelError as exc:
+        return exc
+
+
+def _judge(
+    models: Sequence[ModelProto], profile: TargetProfile, timeout_s: float
+) -> list[tuple[Finding, ...]]:
+    if profile.runtime == "null":
+        return [() for _ in models]
+    if profile.runtime == "tensorrt":
+        table = load_tensorrt_operators(profile.runtime_version)
+        return [compare_with_table(model, table) for model in models]
+    complaints = ask(profile.runtime, [model.SerializeToString() for model in models], timeout_s=timeout_s)
+    return [
+        read_complaint(complaint, model, profile.runtime)
+        for complaint, model in zip(complaints, models, strict=True)
+    ]
+
+
+def _look_at_inputs(model: ModelProto) -> tuple[Finding, ...]:
+    constants = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in constants]
+    if not inputs:
+        return (
+            Finding(
+                node="",
+                op="",
+                severity="warning",
+                reason="The model has no input: it always gives the same.",
+                remedy="Export the model with the picture as its input.",
+            ),
+        )
+    return tuple(
+        Finding(
+            node=value.name,
+            op="",
+            severity="warning",
+            reason=f"Input '{value.name}' has no fixed shape: {_shape(value)}.",
+            remedy="Engines here have fixed shapes; export with fixed batch, height and width.",
+        )
+        for value in inputs
+        if "?" in _shape(value)
+    )
+
+
+def _shape(value: ValueInfoProto) -> str:
+    """Give the shape as `1x3x?x?`; `?` alone where even the rank is open."""
+    tensor = value.type.tensor_type
+    if value.type.HasField("tensor_type") and not tensor.HasField("shape"):
+        return "?"
+    sides = (str(side.dim_value) if side.HasField("dim_value") else "?" for side in tensor.shape.dim)
+    return "x".join(sides)

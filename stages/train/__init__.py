@@ -1,0 +1,128 @@
+"""Train: pretrained weights, or a model description, and a data set become a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from stages.artifact import Artifact
+from stages.stage import Progress
+from stages.train.overrides import check_overrides
+
+__all__ = ["EpochMetrics", "Train", "TrainInputs", "Trained", "check_overrides"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainInputs:
+    """What training starts from.
+
+    Attributes:
+        index: Prepared data set.
+        pictures: Root of its pictures.
+        weights: One file: a checkpoint of Ultralytics (`.pt`) or a model description (`.yaml`).
+        modules: Packages of the user that define modules of the model.
+        modules_digest: Of their source, so that a change of it is noticed.
+    """
+
+    index: Artifact
+    pictures: Artifact
+    weights: Artifact
+    modules: tuple[str, ...] = ()
+    modules_digest: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochMetrics:
+    """One epoch; mAP as Ultralytics measures it, None where it was not measured.
+
+    Attributes:
+        epoch: From 1.
+        box_loss: Mean over the epoch, as the two below.
+        cls_loss: Of the classes.
+        dfl_loss: Of the box distribution; L1 for YOLO26, which has none.
+        map50: 0 to 1.
+        map50_95: 0 to 1.
+        lr: Highest learning rate of the last batch.
+        seconds: Validation included.
+    """
+
+    epoch: int
+    box_loss: float
+    cls_loss: float
+    dfl_loss: float
+    map50: float | None
+    map50_95: float | None
+    lr: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """The trained model.
+
+    Attributes:
+        checkpoint: As `stages.checkpoint` writes it.
+        epochs: One entry an epoch.
+        best_epoch: The epoch whose weights were taken, from 1; 0 for weights as they came.
+        device: Where it was trained; empty if it was not.
+        notes: What a person should know, a sentence each.
+    """
+
+    checkpoint: Artifact
+    epochs: tuple[EpochMetrics, ...]
+    best_epoch: int
+    device: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train with Ultralytics, in FP32 on a CPU and mixed precision on a GPU.
+
+    Attributes:
+        epochs: Times that all pictures are seen; 0 takes the weights as they are.
+        imgsz: Side of the square input, in pixels.
+        batch: Pictures at once; -1 lets Ultralytics fill the GPU's memory.
+        device: `cpu`, or the number of one GPU; empty takes a GPU if there is one.
+        seed: Of all that is random.
+        amp: Mixed precision where there is CUDA.
+        optimizer: `auto`, or one of Ultralytics', as `SGD` or `AdamW`.
+        lr0: Learning rate at the start; `auto` chooses its own.
+        patience: Stop after so many epochs without a better mAP; 0 never stops.
+        workers: Processes that load pictures, with a GPU.
+        cache: Keep decoded pictures: `ram`, `disk` (in the work folder) or no.
+        overrides: Any other setting of Ultralytics' training, as `mosaic` or `nbs`.
+        weights: Name of the weights as the user gave it, for the size in `yolo11n.yaml`; the plan fills it.
+    """
+
+    name: ClassVar[str] = "train"
+    resumes: ClassVar[bool] = True
+
+    epochs: int = 100
+    imgsz: int = 640
+    batch: int = 16
+    device: str = ""
+    seed: int = 0
+    amp: bool = True
+    optimizer: str = "auto"
+    lr0: float = 0.01
+    patience: int = 100
+    workers: int = 8
+    cache: str = ""
+    overrides: Mapping[str, object] = field(default_factory=dict)
+    weights: str = ""
+
+    def run(self, inputs: TrainInputs, out: Path, progress: Progress) -> Trained:
+        """Train, going on where an interrupted run left `out`.
+
+        Raises:
+            UsageError: A setting is wrong, or the weights do not fit the data set.
+            ModelError: The weights cannot be read, or are no detector.
+            EdgeboundError: The loss is not a number any more, or memory ran out.
+        """
+        check_overrides(self.overrides)
+        from stages.train.session import train
+
+        return train(self, inputs, out, progress)

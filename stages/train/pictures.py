@@ -1,0 +1,64 @@
+"""Pictures: the prepared data set in the form that Ultralytics' trainer takes, with nothing written beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stages.yolo import YOLODataset
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from stages.artifact import Artifact
+    from stages.dataset import Picture
+
+
+class Pictures(YOLODataset):  # type: ignore[misc]  # its types are not followed
+    """One split of the data set.
+
+    Boxes come from the index: Ultralytics' own reader would check all again, write a cache, and rewrite JPEGs that it
+    thinks broken. Pictures come through symbolic links, since it looks for `.npy` files beside them.
+    """
+
+    def __init__(self, *, pictures: Sequence[Picture], root: Artifact, links: Path, **settings: Any) -> None:
+        self.pictures = pictures
+        self.link_files = _link(pictures, root, links)
+        super().__init__(img_path=str(links), **settings)
+
+    def get_img_files(self, img_path: str) -> list[str]:
+        """Give the links, in the order of the index."""
+        del img_path
+        return [str(link) for link in self.link_files]
+
+    def get_labels(self) -> list[dict[str, Any]]:
+        """Give the boxes; those that stand for a crowd are nothing to learn from."""
+        return [_label(picture, file) for picture, file in zip(self.pictures, self.im_files, strict=True)]
+
+
+def _link(pictures: Sequence[Picture], root: Artifact, links: Path) -> list[Path]:
+    links.mkdir(parents=True, exist_ok=True)
+    files = []
+    for number, picture in enumerate(pictures):
+        target = root / picture.file
+        link = links / f"{number:07d}{target.suffix.lower()}"
+        if not link.is_symlink():
+            link.symlink_to(target.absolute())
+        files.append(link)
+    return files
+
+
+def _label(picture: Picture, file: str) -> dict[str, Any]:
+    boxes = picture.boxes[~picture.crowd].astype(np.float32)
+    return {
+        "im_file": file,
+        "shape": (picture.height, picture.width),
+        "cls": boxes[:, :1],
+        "bboxes": boxes[:, 1:],
+        "segments": [],
+        "keypoints": None,
+        "normalized": True,
+        "bbox_format": "xywh",
+    }

@@ -1,0 +1,201 @@
+"""Session: one run of the train stage, from the named weights to the checkpoint folder."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import torch
+
+from stages.artifact import Artifact
+from stages.checkpoint import save_checkpoint
+from stages.dataset import Dataset, load_dataset
+from stages.train import EpochMetrics, Train, Trained, TrainInputs
+from stages.train.snapshots import Snapshots
+from stages.train.start import Start, load_start
+from stages.train.trainer import Course, Trainer
+from targets.errors import EdgeboundError, UsageError
+from targets.model import InputSpec, ModelSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stages.stage import Progress
+
+OPTIMIZERS = ("auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSprop")  # Ultralytics'
+MAX_DET = 300  # Ultralytics' default
+
+
+def train(stage: Train, inputs: TrainInputs, out: Path, progress: Progress) -> Trained:
+    """Run the stage; its settings have been checked for unknown keys."""
+    dataset = load_dataset(inputs.index)
+    torch.manual_seed(stage.seed)
+    start = load_start(
+        inputs.weights.path,
+        stage.weights or inputs.weights.path.name,
+        class_names=dataset.class_names,
+        packages=inputs.modules,
+    )
+    _check_settings(stage, start)
+    if stage.epochs == 0:
+        _check_names(start, dataset.class_names)
+        trained = Trained(
+            checkpoint=inputs.weights,
+            epochs=(),
+            best_epoch=0,
+            device="",
+            notes=(start.note, "Nothing was trained."),
+        )
+    else:
+        trained = _train(stage, inputs, start, dataset=dataset, out=out, progress=progress)
+    folder = out / "checkpoint"
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed after it
+    spec = ModelSpec(
+        family=start.family,
+        class_names=dataset.class_names,
+        input=InputSpec(height=stage.imgsz, width=stage.imgsz),
+        output="end2end" if start.module.end2end else "raw",
+        max_det=_max_det(dataset),
+        data_digest=inputs.index.digest,
+    )
+    save_checkpoint(start.module, spec=spec, packages=inputs.modules, folder=folder)
+    return Trained(**{**vars(trained), "checkpoint": Artifact.of(folder)})
+
+
+def _train(
+    stage: Train, inputs: TrainInputs, start: Start, *, dataset: Dataset, out: Path, progress: Progress
+) -> Trained:
+    """Train `start.module`, and leave it with the best weights."""
+    snapshots = Snapshots(out / "snapshots")
+    state = snapshots.load()
+    if state is None or not state["finished"]:
+        course = Course(
+            dataset=dataset,
+            pictures=inputs.pictures,
+            work=out / "work",
+            snapshots=snapshots,
+            progress=progress,
+            amp=stage.amp,
+        )
+        _run_trainer(_make_trainer(stage, course, start), start)
+        state = snapshots.load()
+    if state is None:
+        raise EdgeboundError(
+            "Training ended, but none of its snapshots can be read back.",
+            hint=f"Check the disk that {out} is on, then run again.",
+        )
+    start.module.cpu().load_state_dict(state.get("best", state["ema"]))
+    history = tuple(EpochMetrics(**metrics) for metrics in state["history"])
+    return Trained(
+        checkpoint=inputs.weights,
+        epochs=history,
+        best_epoch=state["best_epoch"] or len(history),
+        device=state["device"],
+        notes=(start.note, *_notes(stage, state, history)),
+    )
+
+
+def _make_trainer(stage: Train, course: Course, start: Start) -> Trainer:
+    settings: dict[str, Any] = {
+        **stage.overrides,
+        "task": "detect",
+        "mode": "train",
+        "model": stage.weights,
+        "save_dir": str(course.work / "ultralytics"),
+        "epochs": stage.epochs,
+        "imgsz": stage.imgsz,
+        "batch": stage.batch,
+        "device": stage.device,
+        "seed": stage.seed,
+        "amp": False,
+        "optimizer": stage.optimizer,
+        "lr0": stage.lr0,
+        "patience": stage.patience,
+        "workers": stage.workers,
+        "cache": stage.cache or False,
+        "plots": False,
+        "verbose": False,
+        "max_det": _max_det(course.dataset),
+    }
+    if start.module.end2end:
+        settings["nms"] = False  # validate the head that is exported
+    try:
+        return Trainer(course, settings)
+    except (TypeError, ValueError) as exc:
+        raise UsageError(
+            f"Ultralytics refuses the settings of `train`: {str(exc).splitlines()[0]}",
+            hint="See https://docs.ultralytics.com/usage/cfg for the range of each.",
+        ) from exc
+
+
+def _run_trainer(trainer: Trainer, start: Start) -> None:
+    trainer.model = start.module
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(0)  # its threads do not survive the fork of the loading processes
+    try:
+        trainer.train()
+    except torch.OutOfMemoryError as exc:
+        raise EdgeboundError(
+            f"The memory of {trainer.device} ran out with {trainer.batch_size} pictures a batch.",
+            hint="Set train.batch or train.imgsz lower.",
+        ) from exc
+    finally:
+        cv2.setNumThreads(threads)
+    start.module.criterion = None
+
+
+def _check_settings(stage: Train, start: Start) -> None:
+    stride = int(start.module.stride.max())
+    if stage.imgsz < 2 * stride or stage.imgsz % stride:
+        near = max(2, round(stage.imgsz / stride)) * stride
+        raise UsageError(
+            f"`train.imgsz: {stage.imgsz}` does not fit {start.family}, whose input is a multiple of {stride}.",
+            hint=f"Set train.imgsz to {near}.",
+        )
+    if stage.optimizer not in OPTIMIZERS:
+        raise UsageError(
+            f"`train.optimizer: {stage.optimizer}` is not known.", hint=f"Known: {', '.join(OPTIMIZERS)}."
+        )
+    if "," in stage.device:
+        raise UsageError(
+            f"`train.device: {stage.device}` names several devices.",
+            hint="Name one; several are not supported yet.",
+        )
+    if stage.epochs == 0 and not start.names:
+        raise UsageError(
+            "`train.epochs: 0` takes the weights as they are, but a model description has none.",
+            hint="Give a .pt as model.weights, or train for at least one epoch.",
+        )
+
+
+def _check_names(start: Start, class_names: tuple[str, ...]) -> None:
+    if start.names == class_names:
+        return
+    if len(start.names) != len(class_names):
+        what = f"the weights know {len(start.names)} classes, the data set has {len(class_names)}"
+    else:
+        place = next(i for i, name in enumerate(class_names) if name != start.names[i])
+        what = f"class {place} is {start.names[place]!r} in the weights and {class_names[place]!r} in the data set"
+    raise UsageError(
+        f"`train.epochs: 0` takes the weights as they are, but {what}.",
+        hint="Train for some epochs, or correct `names` in the data YAML.",
+    )
+
+
+def _max_det(dataset: Dataset) -> int:
+    most = max((len(picture.boxes) for picture in (*dataset.train, *dataset.val)), default=0)
+    return max(MAX_DET, most)
+
+
+def _notes(stage: Train, state: dict[str, Any], history: tuple[EpochMetrics, ...]) -> list[str]:
+    notes = []
+    if stage.amp and state["device"] == "cpu":
+        notes.append("Mixed precision is off: there is no CUDA device, so training ran in FP32 on the CPU.")
+    if len(history) < stage.epochs:
+        notes.append(
+            f"Training stopped after {len(history)} of {stage.epochs} epochs: no better mAP in {stage.patience}."
+        )
+    if not state["best_epoch"]:
+        notes.append("Validation was off, so the weights of the last epoch were taken.")
+    return notes

@@ -1,0 +1,173 @@
+"""Start: the module that training begins with, from what a user calls weights."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import torch
+import yaml
+
+from stages.yolo import build_detector, check_detector, load_checkpoint, register_modules
+from targets.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# What a damaged or a foreign file makes of Ultralytics' loader.
+LOAD_ERRORS = (
+    AttributeError, AssertionError, EOFError, ImportError, KeyError, RuntimeError, TypeError, ValueError,
+    pickle.UnpicklingError,
+)  # fmt: skip
+LIBRARIES = frozenset(
+    ("torch", "ultralytics", "numpy", "collections", "builtins", "__builtin__", "pathlib", "_codecs")
+)
+_SIZED = re.compile(r"yolov?\d+([nslmx])")
+
+
+class Start:
+    """What training starts from: a module for the data set's classes, and what to say about it.
+
+    Attributes:
+        module: A `DetectionModel` with `names`, in training mode.
+        family: Architecture, as `yolo11n`.
+        names: Of the classes that the weights were trained for; empty for fresh ones.
+        note: Which weights were taken.
+    """
+
+    def __init__(self, module: Any, *, family: str, names: tuple[str, ...], note: str) -> None:
+        self.module = module
+        self.family = family
+        self.names = names
+        self.note = note
+
+
+def load_start(path: Path, name: str, *, class_names: tuple[str, ...], packages: tuple[str, ...]) -> Start:
+    """Make the module that training begins with.
+
+    Args:
+        path: A checkpoint (`.pt`) or a model description (`.yaml`).
+        name: As the user gave it; `yolo11n.yaml` says size n, whatever the file is called.
+        class_names: Of the data set.
+        packages: Of the user, with modules that the model has.
+
+    Raises:
+        ModelError: The checkpoint cannot be read, or is no detector.
+        UsageError: The description is wrong, or `packages` cannot be imported.
+    """
+    register_modules(packages)
+    if path.suffix == ".pt":
+        start = _from_weights(path, name, class_names)
+    elif path.suffix in {".yaml", ".yml"}:
+        start = _from_description(path, name, class_names)
+    else:
+        raise UsageError(
+            f"`model.weights: {name}` is neither a checkpoint nor a model description.",
+            hint="Give a .pt that Ultralytics trained, or a model .yaml.",
+        )
+    start.module.names = dict(enumerate(class_names))
+    return start
+
+
+def load_weights(path: Path) -> Any:
+    """Read the detector of a `.pt` that Ultralytics wrote; nothing in the file is run.
+
+    Raises:
+        ModelError: The file is damaged, foreign, or needs a class that nobody named.
+    """
+    try:
+        module, _ = load_checkpoint(path)
+    except LOAD_ERRORS as exc:
+        raise _unreadable(path) from exc
+    check_detector(module, str(path))
+    if module.is_fused():
+        raise ModelError(
+            f"{path} has been fused for inference and cannot be trained or measured layer by layer.",
+            hint="Give the best.pt or last.pt that training wrote.",
+        )
+    return module
+
+
+def _from_weights(path: Path, name: str, class_names: tuple[str, ...]) -> Start:
+    weights = load_weights(path)
+    described = str(weights.yaml.get("yaml_file") or name)
+    names = tuple(str(label) for label in dict(weights.names).values())
+    module = build_detector(weights.yaml, classes=len(class_names))
+    module.names = dict(enumerate(class_names))  # classes of the same name keep their weights
+    module.load(weights, verbose=False)
+    old, new = weights.state_dict(), module.state_dict()
+    kept = sum(key in old and torch.equal(old[key].float(), tensor.float()) for key, tensor in new.items())
+    return Start(
+        module,
+        family=_family(described, str(weights.yaml.get("scale") or "")),
+        names=names,
+        note=f"{kept} of {len(new)} tensors were taken over from {path.name}.",
+    )
+
+
+def _from_description(path: Path, name: str, class_names: tuple[str, ...]) -> Start:
+    name = name or path.name
+    description = _read_description(path, name)
+    sized = _SIZED.search(name)
+    scales = list(description.get("scales") or {})
+    scale = sized.group(1) if sized else ""
+    note = f"{name} starts from fresh weights."
+    if scales and scale not in scales:
+        if sized:
+            raise UsageError(
+                f"{name} has no size {scale}.",
+                hint=f"Its sizes: {', '.join(scales)}; put one after the number.",
+            )
+        scale = scales[0]
+        note = f"{name} starts from fresh weights, at size {scale} as its name tells none of {', '.join(scales)}."
+    description |= {"yaml_file": name.rpartition("/")[2], "scale": scale}
+    module = build_detector(description, classes=len(class_names))
+    return Start(module, family=_family(name, scale), names=(), note=note)
+
+
+def _read_description(path: Path, name: str) -> dict[str, Any]:
+    try:
+        description = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+        raise UsageError(f"{name} is not YAML: {exc}", hint="Correct the line it names.") from exc
+    missing = {"backbone", "head"} - set(description if isinstance(description, dict) else ())
+    if missing or not description["head"]:
+        raise UsageError(
+            f"{name} is no model description: it has no {' and no '.join(sorted(missing)) or 'layers in its head'}.",
+            hint="Give a model YAML such as yolo11n.yaml; a data YAML belongs into `data.path`.",
+        )
+    return {"nc": 80, **description}
+
+
+def _family(name: str, scale: str) -> str:
+    stem = name.rpartition("/")[2].rpartition(".")[0] or name
+    return stem if _SIZED.search(stem) else re.sub(r"^(yolov?\d+)(?=$|-)", rf"\g<1>{scale}", stem)
+
+
+def _unreadable(path: Path) -> ModelError:
+    if not zipfile.is_zipfile(path):
+        return ModelError(
+            f"{path} is truncated, or was never a PyTorch checkpoint.",
+            hint="Copy or download it again; if it is something else, give a .pt that Ultralytics trained.",
+        )
+    foreign = sorted(name for name in _classes_in(path) if name.partition(".")[0] not in LIBRARIES)
+    if foreign:
+        package = foreign[0].partition(".")[0]
+        return ModelError(
+            f"{path} needs {', '.join(foreign)}, which is not among the known classes.",
+            hint=f"Install the package that has it into this environment, and name it: `model.modules: [{package}]`.",
+        )
+    return ModelError(
+        f"{path} is a PyTorch file without a YOLO model in it.",
+        hint="Give the best.pt or last.pt that Ultralytics' training wrote, not weights alone.",
+    )
+
+
+def _classes_in(path: Path) -> list[str]:
+    """Give the classes that a checkpoint wants, without making any."""
+    try:
+        return torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except (RuntimeError, ValueError, pickle.UnpicklingError, EOFError):
+        return []

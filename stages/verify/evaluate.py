@@ -1,0 +1,152 @@
+"""Evaluate: run one form of the model over the validation pictures and score what it finds."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from stages.artifact import Artifact
+from stages.evaluation.scores import ClassScore
+from stages.stage import Progress
+from targets.errors import DataError
+from targets.model import ModelSpec, load_model_spec
+from targets.profile import RuntimeName, TargetProfile
+
+if TYPE_CHECKING:
+    from stages.dataset import Dataset
+    from targets.runtime import Infer
+
+HERE = TargetProfile(name="here", device="this machine", runtime="onnxruntime")
+"""Where forms run that are no engine of any target."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateInputs:
+    """A form, and what to judge it by.
+
+    Attributes:
+        model: A checkpoint, an ONNX folder or an engine, with its `model.json`.
+        index: The prepared data set.
+        pictures: The folder that its pictures are in.
+        profile: Target of an engine; None for a form that belongs to no target.
+        host: Fingerprint of the machine, where the result depends on it.
+    """
+
+    model: Artifact
+    index: Artifact
+    pictures: Artifact
+    profile: TargetProfile | None
+    host: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """How well the form finds what is there.
+
+    Attributes:
+        detections: `detections.npz`, see `stages.evaluation.detect.Detections`.
+        map50_95: Mean over the classes that have boxes, 0 to 1.
+        map50: Likewise, at IoU 0.5.
+        classes: Those that have boxes.
+        f1_threshold: Confidence at which the mean F1 at IoU 0.5 is best, 0 to 1.
+        pictures: How many it was shown.
+        notes: What a reader of these figures should know.
+    """
+
+    detections: Artifact
+    map50_95: float
+    map50: float
+    classes: tuple[ClassScore, ...]
+    f1_threshold: float
+    pictures: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Evaluate as `yolo val` does; the same for all forms (design decision D2).
+
+    Attributes:
+        runtime: What runs the form; `pytorch` for a checkpoint.
+        simulate: Compute Q/DQ graphs in float; only ONNX Runtime knows the difference.
+        conf: Score under which a detection is dropped, 0 to 1.
+        iou: Overlap above which NMS drops the weaker box, 0 to 1.
+        max_det: Detections kept per picture.
+    """
+
+    name: ClassVar[str] = "verify"
+    resumes: ClassVar[bool] = False
+
+    runtime: RuntimeName | Literal["pytorch"]
+    simulate: bool = False
+    conf: float = 0.001
+    iou: float = 0.7
+    max_det: int = 300
+
+    def run(self, inputs: EvaluateInputs, out: Path, progress: Progress) -> Evaluated:
+        """Write the detections and give their scores.
+
+        Raises:
+            DataError: There is no validation picture, or none with a box; one cannot be read; or the data set
+                has other classes than the model.
+            ModelError: The model cannot be read, or does not answer as its `model.json` says.
+        """
+        from stages.dataset import load_dataset
+        from stages.evaluation.coco import score
+        from stages.evaluation.detect import detect
+
+        dataset = load_dataset(inputs.index)
+        spec = replace(load_model_spec(inputs.model.path), conf=self.conf, iou=self.iou, max_det=self.max_det)
+        _check_fit(spec, dataset)
+        with self._open(inputs) as infer:
+            found = detect(infer, spec, pictures=dataset.val, root=inputs.pictures, progress=progress)
+        scores = score(found, dataset, max_det=self.max_det)
+        folder = out / "detections"
+        folder.mkdir(parents=True)
+        found.save(folder)
+        return Evaluated(
+            detections=Artifact.of(folder),
+            map50_95=scores.map50_95,
+            map50=scores.map50,
+            classes=scores.classes,
+            f1_threshold=scores.f1_threshold,
+            pictures=len(dataset.val),
+            notes=_note_nonfinite(found.nonfinite, len(dataset.val)),
+        )
+
+    def _open(self, inputs: EvaluateInputs) -> AbstractContextManager[Infer]:
+        if self.runtime == "pytorch":
+            from stages.evaluation.pytorch import open_checkpoint
+
+            return open_checkpoint(inputs.model)
+        if self.runtime == "onnxruntime":
+            from targets.runtimes.ort import OrtRuntime
+
+            return OrtRuntime(simulate=self.simulate).open(inputs.model.path, inputs.profile or HERE)
+        from targets.runtimes import find_runtime
+
+        return find_runtime(self.runtime).open(inputs.model.path, inputs.profile or HERE)
+
+
+def _check_fit(spec: ModelSpec, dataset: Dataset) -> None:
+    if not dataset.val:
+        raise DataError(
+            "There are no validation pictures, so nothing can be measured.",
+            hint="Name a folder with labelled pictures under `val:` in the data YAML.",
+        )
+    if len(spec.class_names) != len(dataset.class_names):
+        raise DataError(
+            f"The model knows {len(spec.class_names)} classes, the data set has {len(dataset.class_names)}"
+            f" ({', '.join(dataset.class_names[:5])}{', …' if len(dataset.class_names) > 5 else ''}).",
+            hint="Train the model on this data set (train.epochs above 0), or name one it was trained for.",
+        )
+
+
+def _note_nonfinite(nonfinite: int, pictures: int) -> tuple[str, ...]:
+    if not nonfinite:
+        return ()
+    return (
+        f"On {nonfinite} of {pictures} pictures the model answered NaN or infinity; that is no detection.",
+    )

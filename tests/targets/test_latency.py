@@ -1,0 +1,122 @@
+"""Latency: percentiles that really occurred, engines in turns."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from targets.latency import describe, measure_interleaved, percentile
+
+IMAGES = [np.full((1, 3, 2, 2), shade, np.float32) for shade in (0.0, 0.5, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("n", "fraction", "rank"),
+    [
+        (1, 0.99, 0),
+        (2, 0.5, 0),
+        (10, 0.5, 4),
+        (10, 0.9, 8),
+        (100, 0.99, 98),
+        (200, 0.99, 197),
+        (1000, 0.9, 899),
+    ],
+)
+def test_percentile_is_trtexecs(n: int, fraction: float, rank: int) -> None:
+    samples = list(range(n))[::-1]
+
+    assert percentile(samples, fraction) == rank
+
+
+@given(st.lists(st.floats(0.001, 1e6), min_size=1), st.sampled_from([0.5, 0.9, 0.99]))
+def test_percentile_is_a_sample_that_that_share_does_not_exceed(
+    samples: list[float], fraction: float
+) -> None:
+    value = percentile(samples, fraction)
+
+    assert value in samples
+    assert sum(sample <= value for sample in samples) >= fraction * len(samples) - 1e-6
+
+
+def test_description_of_equal_samples_has_no_spread() -> None:
+    latency = describe([2.0] * 10)
+
+    assert (latency.p50, latency.p90, latency.p99, latency.mean, latency.cov) == (2.0, 2.0, 2.0, 2.0, 0.0)
+    assert (latency.n, latency.samples) == (10, (2.0,) * 10)
+
+
+def _recorder(name: str, log: list[tuple[str, float]], seconds: float = 0.0) -> Callable[..., np.ndarray]:
+    def infer(images: np.ndarray) -> np.ndarray:
+        log.append((name, float(images[0, 0, 0, 0])))
+        time.sleep(seconds)
+        return images
+
+    return infer
+
+
+def _silent(done: float, total: float) -> None:
+    pass
+
+
+def _measure(engines: list[Callable[..., np.ndarray]], *, runs: int, warmup: int = 0) -> list:
+    return measure_interleaved(engines, IMAGES, runs=runs, warmup=warmup, progress=_silent)
+
+
+def test_engines_take_turns_on_the_same_pictures_and_nobody_always_goes_first() -> None:
+    log: list[tuple[str, float]] = []
+    engines = [_recorder("a", log), _recorder("b", log)]
+
+    _measure(engines, runs=4)
+
+    assert log == [
+        *[("a", 0.0), ("b", 0.0)],
+        *[("b", 0.5), ("a", 0.5)],
+        *[("a", 1.0), ("b", 1.0)],
+        *[("b", 0.0), ("a", 0.0)],
+    ]
+
+
+def test_slower_engine_is_measured_slower() -> None:
+    fast, slow = _measure([_recorder("f", []), _recorder("s", [], seconds=0.002)], runs=20)
+
+    assert slow.p50 >= 2.0 > fast.p50
+    assert (fast.n, len(slow.samples)) == (20, 20)
+
+
+def test_warm_up_is_not_timed_and_ends_once_calls_are_steady() -> None:
+    log: list[tuple[str, float]] = []
+
+    (latency,) = _measure([_recorder("a", log, seconds=0.005)], runs=1, warmup=1000)
+
+    assert latency.n == 1
+    assert 20 < len(log) < 1001
+
+
+def test_warm_up_of_an_engine_that_never_settles_ends_too() -> None:
+    calls: list[int] = []
+
+    def ever_slower(images: np.ndarray) -> np.ndarray:
+        calls.append(1)
+        time.sleep(1e-4 * 1.1 ** len(calls))
+        return images
+
+    _measure([ever_slower], runs=1, warmup=30)
+
+    assert len(calls) == 31
+
+
+def test_progress_is_told_up_to_the_end() -> None:
+    told: list[tuple[float, float]] = []
+
+    measure_interleaved(
+        [_recorder("a", []), _recorder("b", [])],
+        IMAGES,
+        runs=3,
+        warmup=0,
+        progress=lambda done, total: told.append((done, total)),
+    )
+
+    assert told == [(2, 6), (4, 6), (6, 6)]
