@@ -15,11 +15,10 @@ from pipeline.codec import encode
 from pipeline.config import Config
 from pipeline.files import explained
 from pipeline.gate import Judgement, Terms, judge, overall
-from pipeline.ladder import DataSummary, Failure, Rung, RunReport, Step, TargetResult, Verdict
+from pipeline.ladder import Failure, Rung, RunReport, Step, TargetResult, Verdict
 from pipeline.plan import Shared, Variant, Verified, make_candidates, make_shared, verify
 from pipeline.report import write_report
-from pipeline.report.summaries import data_summary, epochs
-from pipeline.rungs import rungs
+from pipeline.rungs import data_summary, epochs, rungs
 from pipeline.runner import Reporter, Runner, StoppedError
 from pipeline.store import Store
 from targets.errors import EdgeboundError, EvidenceError, UnsupportedError
@@ -218,6 +217,3 @@ def _versions() -> dict[str, str]:
     """Give the versions of the foreign packages behind the stages."""
     modules = ("stages.train", "stages.export", "stages.quantize", "stages.build", "stages.verify")
     return {name: version for module in modules for name, version in code_of(module).tools.items()}
-
-
-__all__ = ["STATE", "DataSummary", "Request", "conduct"]

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, MinLen
-from stages.export import Export
-from stages.train import Train
 
 from pipeline.gate import Gate
 from pipeline.yaml_file import Source, load_source, override, parse
 from stages.data import Data
 from stages.data.render import Render
+from stages.export import Export
 from stages.quantize import Quantize
+from stages.train import Train
 from targets.errors import UsageError
 from targets.profile import Precision
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import os
 import platform
@@ -78,11 +79,11 @@ def _packages() -> Iterator[Examined]:
 
 def _opencv() -> Examined:
     try:
-        from targets import preprocess
+        version = importlib.import_module("cv2").__version__
     except ImportError as exc:
         hint = "apt-get install libgl1 libglib2.0-0"
         return Examined(what="OpenCV loads", found=str(exc), ok=False, required=True, hint=hint)
-    return Examined(what="OpenCV loads", found=preprocess.cv2.__version__, ok=True, required=True)
+    return Examined(what="OpenCV loads", found=version, ok=True, required=True)
 
 
 def _cuda() -> Examined:

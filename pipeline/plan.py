@@ -12,20 +12,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from stages.build import Build, BuildInputs
-from stages.export import Exported, ExportInputs
-from stages.train import Trained, TrainInputs
-from stages.weights import find_weights
-
 from pipeline.config import Config
 from pipeline.ladder import Form
 from pipeline.runner import Step
 from stages.artifact import Artifact
+from stages.build import Build, BuildInputs
 from stages.check import Check, Checked, CheckInputs
-from stages.data import Data, DataInputs, Prepared
+from stages.data import DataInputs, Prepared
 from stages.data.render import RenderInputs
-from stages.data.source import find_source
+from stages.data.source import anchor
+from stages.export import Exported, ExportInputs
 from stages.quantize import QuantizeInputs
+from stages.train import Trained, TrainInputs
+from stages.user_modules import digest_modules
 from stages.verify import (
     Compare,
     Compared,
@@ -37,6 +36,7 @@ from stages.verify import (
     Measured,
     MeasureInputs,
 )
+from stages.weights import find_weights
 from targets.errors import UnsupportedError
 from targets.profile import Precision, RuntimeName, TargetProfile
 
@@ -106,25 +106,26 @@ def make_shared(config: Config, step: Step, *, folder: Path) -> Shared:
         folder: Paths in the configuration are relative to it; downloads go to its `.edgebound/weights`.
     """
     if config.demo is not None:
-        source = step(config.demo, RenderInputs(), label="render").data
+        settings, source = config.data, step(config.demo, RenderInputs(), label="render").data
     else:
-        source = find_source(config.data, folder)
-    stage = data_stage(config)
+        anchored = anchor(config.data, folder)
+        settings, source = anchored.data, anchored.source
+    stage = replace(settings, imgsz=config.train.imgsz)  # so that it judges sizes as training will see them
     data = step(stage, DataInputs(source=source), label="check")
     pictures = Artifact(source.path, data.pictures_digest)
     weights = find_weights(config.model.weights, folder, folder / ".edgebound" / "weights")
     trained = step(
-        config.train,
-        TrainInputs(index=data.index, pictures=pictures, weights=weights, modules=config.model.modules),
+        replace(config.train, weights=config.model.weights),
+        TrainInputs(
+            index=data.index,
+            pictures=pictures,
+            weights=weights,
+            modules=config.model.modules,
+            modules_digest=digest_modules(config.model.modules),
+        ),
     )
     exported = step(config.export, ExportInputs(checkpoint=trained.checkpoint))
     return Shared(data=data, pictures=pictures, trained=trained, exported=exported)
-
-
-def data_stage(config: Config) -> Data:
-    """Give the data stage, which looks at sizes as training will see them."""
-    name = Path(config.data.path).name if config.demo is None else config.data.path
-    return replace(config.data, path=name, imgsz=config.train.imgsz)
 
 
 def make_candidates(config: Config, profile: TargetProfile, shared: Shared, step: Step) -> list[Variant]:

@@ -1,14 +1,25 @@
-"""From verified forms to the rungs of the ladder."""
+"""From the results of stages to what the report holds: rungs of the ladder, data, training curve."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from pipeline.ladder import MISSING, ClassFigures, Interval, LatencyFigures, Rung
+from pipeline.ladder import (
+    MISSING,
+    ClassCount,
+    ClassFigures,
+    DataSummary,
+    Epoch,
+    Interval,
+    LatencyFigures,
+    Rung,
+)
 from pipeline.plan import Verified
 from pipeline.runner import Runner
 from stages.artifact import walk
+from stages.data import Prepared
+from stages.train import Trained
 from stages.verify import Compared
 
 
@@ -75,4 +86,31 @@ def _classes(form: Verified) -> tuple[ClassFigures, ...]:
             boxes=one.boxes,
         )
         for one in form.evaluated.classes
+    )
+
+
+def data_summary(data: Prepared) -> DataSummary:
+    """Give the data set's figures for the report."""
+    return DataSummary(
+        train=data.train_pictures,
+        val=data.val_pictures,
+        calibration=data.calibration_pictures,
+        classes=tuple(
+            ClassCount(name=one.name, train=one.train_boxes, val=one.val_boxes)
+            for one in data.summary.classes
+        ),
+        warnings=data.notes,
+    )
+
+
+def epochs(trained: Trained) -> tuple[Epoch, ...]:
+    """Give the training curve for the report."""
+    return tuple(
+        Epoch(
+            epoch=one.epoch,
+            map50_95=math.nan if one.map50_95 is None else one.map50_95,
+            map50=math.nan if one.map50 is None else one.map50,
+            losses={"box": one.box_loss, "cls": one.cls_loss, "dfl": one.dfl_loss},
+        )
+        for one in trained.epochs
     )

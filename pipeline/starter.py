@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.config import FILE_NAME
 from pipeline.files import write_atomically
-from stages.data.source import peek
+from stages.data.peek import peek
 from targets.errors import UsageError
 
 _TEMPLATE = """\

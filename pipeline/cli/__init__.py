@@ -22,6 +22,7 @@ from pipeline.cli.options import (
     Set,
     Target,
     errors,
+    import_from,
     interruptible,
     print_json,
     say,
@@ -72,6 +73,7 @@ def run(  # noqa: PLR0913
     from pipeline.summary import show
 
     with errors(as_json=as_json):
+        import_from(root)
         request = Request(
             config=load_config(config, settings or [], demo=demo, folder=root),
             profiles={name: find_profile(name) for name in target or ["cpu"]},
@@ -109,6 +111,7 @@ def plan(
     from pipeline.summary import show_plan
 
     with errors(as_json=as_json):
+        import_from(root)
         profiles = [find_profile(name) for name in target or ["cpu"]]
         planned = preview(load_config(config, settings or [], demo=demo, folder=root), profiles, root)
         show_plan(planned)
@@ -204,8 +207,7 @@ def report(
     Example:
     - `pipeline report --open`
     """
-    from pipeline.ladder import load_report
-    from pipeline.report import write_report
+    from pipeline.report import load_report, write_report
     from pipeline.runs import find_run
     from pipeline.summary import show
 

@@ -77,3 +77,8 @@ def say(text: str) -> None:
 def print_json(text: str) -> None:
     """Tell programs."""
     print(text, flush=True)
+
+
+def import_from(root: Path) -> None:
+    """Make the user's own packages, which lie beside pipeline.yaml, importable."""
+    sys.path.insert(0, str(root.resolve()))

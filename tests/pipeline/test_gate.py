@@ -73,6 +73,7 @@ def verdicts(judgement: Judgement) -> dict[str, str]:
         pytest.param(1.1, (1.0, 1.2), "inconclusive", id="lower bound exactly at the limit"),
         pytest.param(3.2, (2.7, 3.8), "refuse", id="whole interval beyond the limit"),
         pytest.param(1.3, (0.2, 0.8), "inconclusive", id="estimate beyond its own interval"),
+        pytest.param(0.9, (1.2, 1.5), "inconclusive", id="estimate below its own interval"),
         pytest.param(3.2, (NAN, NAN), "inconclusive", id="no interval"),
         pytest.param(NAN, (0.1, 0.7), "inconclusive", id="no estimate"),
         pytest.param(0.4, (0.1, math.inf), "inconclusive", id="unbounded interval"),
@@ -194,7 +195,7 @@ def test_a_class_that_only_the_baseline_was_asked_about_is_missing() -> None:
 
 
 def test_many_absent_classes_make_one_reason() -> None:
-    absent = tuple(replace(hole(boxes=0), name=f"c{n}") for n in range(80))
+    absent = tuple(replace(hole(NAN, (NAN, NAN), boxes=0), name=f"c{n}") for n in range(80))
 
     judged = judge(ladder(int8={"classes": (hole(), *absent)}), TERMS)
 

@@ -83,6 +83,15 @@ def test_engine_computes_what_the_model_says(
     np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-3)
 
 
+def test_pictures_may_lie_in_memory_as_they_like(
+    engine: Path, runtime: Runtime, name: RuntimeName, profile: Profiles, images: np.ndarray
+) -> None:
+    strided = np.asfortranarray(images[..., ::-1])
+
+    with runtime.open(engine, profile(name)) as infer:
+        np.testing.assert_array_equal(infer(strided), infer(strided.copy("C")))
+
+
 def test_output_belongs_to_the_caller(
     engine: Path, runtime: Runtime, name: RuntimeName, profile: Profiles, images: np.ndarray
 ) -> None:

@@ -169,16 +169,17 @@ def _save_endless(folder: Path) -> Path:
     return folder / "endless.onnx"
 
 
+@pytest.mark.slow
 def test_runtime_that_does_not_finish_is_a_finding_and_the_next_model_is_looked_at(tmp_path: Path) -> None:
     sound = _save(tmp_path, "y = Relu (x)")
     endless = _save_endless(tmp_path)
 
-    before, hang, after = check_files([sound, endless, sound], CPU, timeout_s=6)
+    before, hang, after = check_files([sound, endless, sound], CPU, timeout_s=10)
 
     assert (before, after) == ((), ())
     assert isinstance(hang, tuple)
     assert [one.severity for one in hang] == ["error"]
-    assert "did not finish within 6 s" in hang[0].reason
+    assert "did not finish within 10 s" in hang[0].reason
 
 
 def _children() -> set[int]:
@@ -206,7 +207,7 @@ def test_runtime_that_crashes_is_a_finding(tmp_path: Path) -> None:
 
 
 def test_model_that_wants_all_memory_is_a_finding(tmp_path: Path) -> None:
-    body = "size = Constant <value_ints = [300000, 300000]> () c = ConstantOfShape (size)"
+    body = "size = Constant <value_ints = [3000000, 3000000]> () c = ConstantOfShape (size)"
     path = _save(tmp_path, f"{body} s = ReduceSum <keepdims = 0> (c) y = Add (x, s)")
 
     findings = check_file(path, CPU)

@@ -12,7 +12,6 @@ from stages.data import Data
 from stages.data.source import anchor, find_source
 from targets.errors import UsageError
 
-
 YAML = "train: images/train\nval: images/val\nnames: [bolt, nut]\n"
 
 
