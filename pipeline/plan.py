@@ -38,7 +38,7 @@ from stages.verify import (
 )
 from stages.weights import find_weights
 from targets.errors import UnsupportedError
-from targets.profile import Precision, RuntimeName, TargetProfile
+from targets.profile import Budgets, Precision, RuntimeName, TargetProfile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +137,7 @@ def make_candidates(config: Config, profile: TargetProfile, shared: Shared, step
     Raises:
         UnsupportedError: The target cannot run the model.
     """
+    profile = technical(profile)
     baseline = Variant(form="train", precision="fp32", runtime="pytorch", model=shared.trained.checkpoint)
     onnx = Variant(
         form="export",
@@ -182,6 +183,11 @@ def _engines(variants: Sequence[Variant], profile: TargetProfile, step: Step) ->
         )
 
 
+def technical(profile: TargetProfile) -> TargetProfile:
+    """Give what of a profile an engine depends on: with other budgets it is still the same engine."""
+    return replace(profile, budgets=Budgets(), sources={})
+
+
 def refuse_unsupported(checked: Checked, profile: TargetProfile) -> None:
     """Stop where an operator is missing.
 
@@ -216,6 +222,7 @@ def verify(
         step: Runs a stage, or knows its result.
         host: Fingerprint of this machine; engines' kernels depend on it, so their results do.
     """
+    profile = technical(profile)
     evaluated = {one.id: _evaluate(one, profile, shared, step=step, host=host) for one in variants}
     engines = [one for one in variants if one.candidate]
     measured = _measure(config, profile, shared, engines, step=step, host=host) if engines else None
@@ -233,12 +240,13 @@ def verify(
             label=f"{variant.title} against {reference.title}",
         )
 
+    drifts = {one.id: drift(base, one) for one in variants[1:]}
     return [
         Verified(
             variant=one,
             evaluated=evaluated[one.id],
-            drift=drift(base, one) if one.parent else None,
-            step_drift=drift(one.parent, one) if one.parent else None,
+            drift=drifts.get(one.id),
+            step_drift=drifts.get(one.id) if one.parent in (None, base) else drift(one.parent, one),
             measured=(measured, engines.index(one)) if measured is not None and one.candidate else None,
         )
         for one in variants

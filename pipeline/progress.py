@@ -35,10 +35,9 @@ class LogDisplay(AbstractContextManager["LogDisplay"]):
         self._last = 0.0
 
     def started(self, title: str) -> None:
-        """Say that a step begins."""
+        """Remember that a step begins; one that is done at once needs no line for it."""
         self._title = title
-        self._last = time.monotonic()
-        self.note(f"{title} …")
+        self._last = -_LINE_EVERY_S
 
     def progress(self, done: float, total: float, note: str = "") -> None:
         """Say how far the step is, every now and then."""

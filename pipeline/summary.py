@@ -25,7 +25,8 @@ _COLOURS = {"pass": "green", "refuse": "red", "inconclusive": "yellow", "unsuppo
 
 
 def _console() -> Console:
-    return Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False)
+    return console if console.is_terminal else Console(stderr=True, highlight=False, width=140)
 
 
 def _verdict(verdict: str) -> str:
@@ -75,7 +76,7 @@ def _ladder(target: TargetResult) -> Table:
 
 
 def _form(rung: Rung) -> str:
-    kind = {"export": "onnx", "quantize": "onnx (float simulation)"}.get(rung.form, rung.runtime)
+    kind = {"export": "onnx", "quantize": "onnx, simulated"}.get(rung.form, rung.runtime)
     return f"{kind} {rung.precision}"
 
 

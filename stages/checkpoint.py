@@ -1,7 +1,7 @@
 """Checkpoint: trained weights with all it takes to rebuild their module, and no pickle.
 
-A folder of `model.safetensors` (FP32), `architecture.json`, `model.json` and, for people who go on in Ultralytics,
-`best.pt`.
+A folder of `model.safetensors` (FP32), `architecture.json`, `model.json` and, for people who go on in
+Ultralytics, `best.pt`.
 """
 
 from __future__ import annotations
@@ -88,6 +88,7 @@ def load_module(checkpoint: Artifact) -> Any:
         ) from exc
     module.names = dict(enumerate(spec.class_names))
     module.task = "detect"
+    module.end2end = spec.output == "end2end"
     module.set_head_attr(max_det=spec.max_det)
     return module.float().eval()
 

@@ -8,10 +8,10 @@ import re
 from functools import cache
 from pathlib import Path
 
-from stages.artifact import Artifact, digest_file, digest_json
+from stages.artifact import Artifact
 from targets.errors import EdgeboundError, UsageError
 
-# https://docs.ultralytics.com/models: the detectors that Ultralytics publishes; v5 in its anchor-free form, u.
+# The detectors of https://docs.ultralytics.com/models; v5 in its anchor-free form, u.
 PUBLISHED = tuple(
     f"{family}{size}{suffix}.pt"
     for family, sizes, suffix in (
@@ -34,7 +34,7 @@ def find_weights(name: str, base: Path, downloads: Path) -> Artifact:
     """Find a checkpoint (`.pt`) or a model description (`.yaml`).
 
     Args:
-        name: A path, a model of Ultralytics such as `yolo11n.yaml`, or published weights such as `yolo11n.pt`.
+        name: A path, a model of Ultralytics as `yolo11n.yaml`, or published weights as `yolo11n.pt`.
         base: Folder that a relative path starts from.
         downloads: Where published weights are looked for, and downloaded to.
 
@@ -57,16 +57,6 @@ def find_weights(name: str, base: Path, downloads: Path) -> Artifact:
         if near
         else "Give the path of a .pt or .yaml, or a name such as yolo11n.pt.",
     )
-
-
-def digest_modules(packages: tuple[str, ...], base: Path) -> str:
-    """Give the digest of the source of packages, without importing them, for the key of what is made with them.
-
-    Args:
-        packages: Names as in `model.modules`.
-        base: Folder that packages of the project itself lie in; others are looked for where Python would.
-    """
-    return digest_json({name: _digest_package(name, base) for name in sorted(packages)})
 
 
 def ultralytics_folder() -> Path:
@@ -105,18 +95,3 @@ def _known_names() -> list[str]:
     yamls = [name for name in _stock_yamls() if _DETECTOR_YAML.match(name)]
     sized = [re.sub(r"^(yolov?\d+)", rf"\g<1>{size}", name) for name in yamls for size in "nsmlx"]
     return [*PUBLISHED, *yamls, *(name for name in sized if _without_size(name) in yamls)]
-
-
-def _digest_package(name: str, base: Path) -> dict[str, str]:
-    local = base.joinpath(*name.split("."))
-    if local.is_dir():
-        root = local
-    elif local.with_suffix(".py").is_file():
-        root = local.with_suffix(".py")
-    else:
-        spec = importlib.util.find_spec(name.partition(".")[0])
-        if spec is None or spec.origin is None:
-            return {}
-        root = Path(spec.origin).parent if spec.submodule_search_locations else Path(spec.origin)
-    files = sorted(root.rglob("*.py")) if root.is_dir() else [root]
-    return {file.relative_to(root.parent).as_posix(): digest_file(file) for file in files}

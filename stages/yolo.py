@@ -72,7 +72,8 @@ SETTINGS.update(
 
 TASK_HEADS = (Segment, Pose, OBB, WorldDetect, YOLOEDetect)  # they inherit from Detect, and answer more
 BUILD_ERRORS = (
-    AttributeError, AssertionError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError,
+    AttributeError, AssertionError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError,
+    ValueError,
 )  # fmt: skip
 
 
@@ -100,7 +101,7 @@ def build_detector(yaml: Mapping[str, Any], *, classes: int) -> Any:
     return module
 
 
-def check_detector(module: object, name: str) -> None:
+def check_detector(module: Any, name: str) -> None:
     """See that `module` is a YOLO detector, and nothing that answers with masks or keypoints.
 
     Raises:
@@ -150,8 +151,8 @@ def download_weights(name: str, folder: Path) -> Path:
     except (ConnectionError, OSError) as exc:
         raise EdgeboundError(
             f"{name} is not here, and cannot be downloaded: there is no way to GitHub from this machine.",
-            hint=f"Download it from https://github.com/ultralytics/assets/releases and set model.weights to its "
-            f"path, or put it at {path}.",
+            hint="Download it from https://github.com/ultralytics/assets/releases and set model.weights to "
+            f"its path, or put it at {path}.",
         ) from exc
     if not path.is_file():
         raise EdgeboundError(

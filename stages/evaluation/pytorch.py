@@ -33,10 +33,9 @@ def open_checkpoint(model: Artifact) -> Iterator[Infer]:
     tf32 = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
 
-    @torch.inference_mode()
     def infer(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        answer = module(torch.from_numpy(images).to(device))
-        output: NDArray[np.float32] = answer[0].cpu().numpy()
+        with torch.inference_mode():
+            output: NDArray[np.float32] = module(torch.from_numpy(images).to(device))[0].cpu().numpy()
         return output
 
     try:

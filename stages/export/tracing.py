@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HINT = (
-    "Move that part to post-processing, out of the model; or write it with PyTorch operators whose course does not "
-    "depend on the values in a tensor."
+    "Move that part to post-processing, out of the model; or write it with PyTorch operators alone, "
+    "and without `if` on the values in a tensor."
 )
 LIBRARIES = ("torch", "torchvision", "ultralytics")
 
@@ -32,7 +32,8 @@ def trace(module: torch.nn.Module, *inputs: Any, opset: int) -> bytes:
     The newer exporter (dynamo) names nodes `node_conv2d_7` and starts at opset 18.
 
     Raises:
-        ExportError: An operator has no ONNX form, or code outside of the libraries depends on the values of a tensor.
+        ExportError: An operator has no ONNX form, or code outside of the libraries depends on the values in a
+            tensor.
     """
     content = io.BytesIO()
     with warnings.catch_warnings(record=True) as caught, _quiet():
@@ -46,15 +47,15 @@ def trace(module: torch.nn.Module, *inputs: Any, opset: int) -> bytes:
                 output_names=["output0"],
                 opset_version=opset,
                 dynamo=False,
-                autograd_inlining=False,  # inlining drops what a hand-written Function does outside of PyTorch
+                autograd_inlining=False,  # it bakes in what a Function does outside of PyTorch
             )
         except (RuntimeError, TypeError, ValueError) as exc:
             raise ExportError(f"The model cannot be exported: {_first_line(exc)}", hint=HINT) from exc
     for warning in caught:
         if issubclass(warning.category, torch.jit.TracerWarning) and not _in_library(warning.filename):
             raise ExportError(
-                f"The model's course depends on the values in a tensor, at {warning.filename}:{warning.lineno}: "
-                f"{_first_sentence(str(warning.message))}.",
+                f"What it does depends on the values in a tensor, at {warning.filename}:{warning.lineno} "
+                f"({_first_sentence(str(warning.message))}).",
                 hint=HINT,
             )
     return content.getvalue()

@@ -15,15 +15,15 @@ FIELDS = frozenset(
 # Ours to decide: where files lie, what is trained on what, and what the checkpoint must match.
 OWNED = frozenset(
     (
-        "task", "mode", "model", "data", "project", "name", "exist_ok", "save", "save_dir", "save_period", "resume",
-        "pretrained", "cfg", "time", "split", "fraction", "classes", "single_cls", "nms", "plots", "verbose", "profile",
-        "quantize", "distill_model", "augmentations",
+        "task", "mode", "model", "data", "project", "name", "exist_ok", "save", "save_dir", "save_period",
+        "resume", "pretrained", "cfg", "time", "split", "fraction", "classes", "single_cls", "nms", "plots",
+        "verbose", "profile", "quantize", "distill_model", "augmentations",
     )
 )  # fmt: skip
 
 
 def check_overrides(overrides: Mapping[str, object]) -> None:
-    """See that every key is a setting of Ultralytics that may be set; light enough for the configuration's check.
+    """See that every key is a setting of Ultralytics that may be set. Imports nothing heavy.
 
     Raises:
         UsageError: One is not.

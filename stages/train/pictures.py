@@ -1,7 +1,9 @@
-"""Pictures: the prepared data set in the form that Ultralytics' trainer takes, with nothing written beside them."""
+"""Pictures: the prepared data set as Ultralytics' trainer takes it, with nothing written beside them."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
 class Pictures(YOLODataset):  # type: ignore[misc]  # its types are not followed
     """One split of the data set.
 
-    Boxes come from the index: Ultralytics' own reader would check all again, write a cache, and rewrite JPEGs that it
-    thinks broken. Pictures come through symbolic links, since it looks for `.npy` files beside them.
+    Boxes come from the index: Ultralytics' own reader would check all again, write a cache, and rewrite
+    JPEGs that it thinks broken. Pictures come through symbolic links, since it looks for `.npy` beside them.
     """
 
     def __init__(self, *, pictures: Sequence[Picture], root: Artifact, links: Path, **settings: Any) -> None:
@@ -36,6 +38,11 @@ class Pictures(YOLODataset):  # type: ignore[misc]  # its types are not followed
     def get_labels(self) -> list[dict[str, Any]]:
         """Give the boxes; those that stand for a crowd are nothing to learn from."""
         return [_label(picture, file) for picture, file in zip(self.pictures, self.im_files, strict=True)]
+
+    def cache_images(self) -> None:
+        """Decode all pictures once, without a progress bar on stdout."""
+        with contextlib.redirect_stdout(io.StringIO()):
+            super().cache_images()
 
 
 def _link(pictures: Sequence[Picture], root: Artifact, links: Path) -> list[Path]:

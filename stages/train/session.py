@@ -150,7 +150,7 @@ def _check_settings(stage: Train, start: Start) -> None:
     if stage.imgsz < 2 * stride or stage.imgsz % stride:
         near = max(2, round(stage.imgsz / stride)) * stride
         raise UsageError(
-            f"`train.imgsz: {stage.imgsz}` does not fit {start.family}, whose input is a multiple of {stride}.",
+            f"`train.imgsz: {stage.imgsz}` does not fit {start.family}: its input is a multiple of {stride}.",
             hint=f"Set train.imgsz to {near}.",
         )
     if stage.optimizer not in OPTIMIZERS:
@@ -176,7 +176,7 @@ def _check_names(start: Start, class_names: tuple[str, ...]) -> None:
         what = f"the weights know {len(start.names)} classes, the data set has {len(class_names)}"
     else:
         place = next(i for i, name in enumerate(class_names) if name != start.names[i])
-        what = f"class {place} is {start.names[place]!r} in the weights and {class_names[place]!r} in the data set"
+        what = f"class {place} is {start.names[place]!r} there and {class_names[place]!r} in the data set"
     raise UsageError(
         f"`train.epochs: 0` takes the weights as they are, but {what}.",
         hint="Train for some epochs, or correct `names` in the data YAML.",
@@ -194,7 +194,8 @@ def _notes(stage: Train, state: dict[str, Any], history: tuple[EpochMetrics, ...
         notes.append("Mixed precision is off: there is no CUDA device, so training ran in FP32 on the CPU.")
     if len(history) < stage.epochs:
         notes.append(
-            f"Training stopped after {len(history)} of {stage.epochs} epochs: no better mAP in {stage.patience}."
+            f"Training stopped after {len(history)} of {stage.epochs} epochs: "
+            f"the mAP had not risen for {stage.patience}."
         )
     if not state["best_epoch"]:
         notes.append("Validation was off, so the weights of the last epoch were taken.")

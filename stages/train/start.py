@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import re
 import zipfile
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import yaml
 
-from stages.yolo import build_detector, check_detector, load_checkpoint, register_modules
+from stages.yolo import ULTRALYTICS_VERSION, build_detector, check_detector, load_checkpoint, register_modules
 from targets.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -98,12 +99,19 @@ def _from_weights(path: Path, name: str, class_names: tuple[str, ...]) -> Start:
     module.names = dict(enumerate(class_names))  # classes of the same name keep their weights
     module.load(weights, verbose=False)
     old, new = weights.state_dict(), module.state_dict()
-    kept = sum(key in old and torch.equal(old[key].float(), tensor.float()) for key, tensor in new.items())
+    head = f"model.{len(module.model) - 1}."
+    lost = [key for key, tensor in new.items() if key not in old or old[key].shape != tensor.shape]
+    if any(not key.startswith(head) for key in lost):
+        raise ModelError(
+            f"{path} does not have the layers that its own description asks for, from {lost[0]} on.",
+            hint="Give weights as Ultralytics trained them, not pruned or changed, for pictures with 3 channels.",
+        )
+    kept = [torch.equal(old[key].float(), tensor.float()) for key, tensor in new.items() if key not in lost]
     return Start(
         module,
         family=_family(described, str(weights.yaml.get("scale") or "")),
         names=names,
-        note=f"{kept} of {len(new)} tensors were taken over from {path.name}.",
+        note=f"{sum(kept)} of {len(new)} tensors were taken over from {path.name}.",
     )
 
 
@@ -121,7 +129,9 @@ def _from_description(path: Path, name: str, class_names: tuple[str, ...]) -> St
                 hint=f"Its sizes: {', '.join(scales)}; put one after the number.",
             )
         scale = scales[0]
-        note = f"{name} starts from fresh weights, at size {scale} as its name tells none of {', '.join(scales)}."
+        note = (
+            f"{name} starts from fresh weights, at size {scale}: its name tells none of {', '.join(scales)}."
+        )
     description |= {"yaml_file": name.rpartition("/")[2], "scale": scale}
     module = build_detector(description, classes=len(class_names))
     return Start(module, family=_family(name, scale), names=(), note=note)
@@ -134,8 +144,9 @@ def _read_description(path: Path, name: str) -> dict[str, Any]:
         raise UsageError(f"{name} is not YAML: {exc}", hint="Correct the line it names.") from exc
     missing = {"backbone", "head"} - set(description if isinstance(description, dict) else ())
     if missing or not description["head"]:
+        what = " and no ".join(sorted(missing)) or "layers in its head"
         raise UsageError(
-            f"{name} is no model description: it has no {' and no '.join(sorted(missing)) or 'layers in its head'}.",
+            f"{name} is no model description: it has no {what}.",
             hint="Give a model YAML such as yolo11n.yaml; a data YAML belongs into `data.path`.",
         )
     return {"nc": 80, **description}
@@ -152,12 +163,19 @@ def _unreadable(path: Path) -> ModelError:
             f"{path} is truncated, or was never a PyTorch checkpoint.",
             hint="Copy or download it again; if it is something else, give a .pt that Ultralytics trained.",
         )
-    foreign = sorted(name for name in _classes_in(path) if name.partition(".")[0] not in LIBRARIES)
+    classes = sorted(_classes_in(path))
+    foreign = [name for name in classes if name.partition(".")[0] not in LIBRARIES]
     if foreign:
         package = foreign[0].partition(".")[0]
         return ModelError(
             f"{path} needs {', '.join(foreign)}, which is not among the known classes.",
-            hint=f"Install the package that has it into this environment, and name it: `model.modules: [{package}]`.",
+            hint=f"Install the package that has it here, and name it: `model.modules: [{package}]`.",
+        )
+    gone = [name for name in classes if name.startswith("ultralytics.") and not _exists(name)]
+    if gone:
+        return ModelError(
+            f"{path} needs {', '.join(gone)}, which Ultralytics {ULTRALYTICS_VERSION} does not have.",
+            hint="Update ultralytics, or train again with the version that is installed.",
         )
     return ModelError(
         f"{path} is a PyTorch file without a YOLO model in it.",
@@ -168,6 +186,15 @@ def _unreadable(path: Path) -> ModelError:
 def _classes_in(path: Path) -> list[str]:
     """Give the classes that a checkpoint wants, without making any."""
     try:
-        return torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        classes: list[str] = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        return classes
     except (RuntimeError, ValueError, pickle.UnpicklingError, EOFError):
         return []
+
+
+def _exists(name: str) -> bool:
+    module, _, attribute = name.rpartition(".")
+    try:
+        return hasattr(importlib.import_module(module), attribute)
+    except ImportError:
+        return False

@@ -51,8 +51,8 @@ class Course:
 class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not followed
     """Ultralytics' trainer for a module that is given, `trainer.model = module`.
 
-    With one picture a loading process (a CPU) and no gradient accumulation, training that was killed and resumed
-    gives the very weights of training that was not.
+    Without loading processes (a CPU) and without gradients accumulated over batches (`nbs` no more than
+    `batch`), training that was killed and resumed gives the very weights of training that was not.
     """
 
     def __init__(self, course: Course, settings: dict[str, Any]) -> None:
@@ -188,7 +188,7 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not foll
         self.history = [EpochMetrics(**metrics) for metrics in state["history"]]
         self.best_epoch, self.best_map = state["best_epoch"], state["best_map"]
         self.best_fitness = self.best_map
-        vars(self.stopper).update(state["stopper"])
+        self.stopper.__dict__.update(state["stopper"])
         self.model.load_state_dict(state["model"])
         self.ema.ema.load_state_dict(state["ema"])
         self.ema.updates = state["updates"]
