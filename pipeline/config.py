@@ -110,10 +110,14 @@ def _source(file: Path | None, *, demo: bool, folder: Path) -> Source:
 
 
 def schema() -> dict[str, object]:
-    """Give the JSON Schema of `pipeline.yaml`, for editors."""
+    """Give the JSON Schema of `pipeline.yaml`, for editors; it knows no other keys, as `parse` does not."""
     from pydantic import TypeAdapter
 
-    return TypeAdapter(Config).json_schema()
+    found = TypeAdapter(Config).json_schema()
+    for one in (found, *found["$defs"].values()):
+        if "properties" in one:
+            one["additionalProperties"] = False
+    return found
 
 
 if __name__ == "__main__":

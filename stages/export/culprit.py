@@ -29,8 +29,8 @@ def find_culprit(
         try:
             trace(part, *inputs[name], opset=opset)
         except ExportError as exc:
-            return ExportError(f"{name} ({_describe(part)}) cannot be exported. {exc.what}", hint=exc.hint)
-    return error
+            return ExportError(f"{name} ({_describe(part)}) cannot be exported: {exc.what}", hint=exc.hint)
+    return ExportError(f"The model cannot be exported: {error.what}", hint=error.hint)
 
 
 def _record_inputs(module: torch.nn.Module, images: torch.Tensor) -> dict[str, tuple[Any, ...]]:

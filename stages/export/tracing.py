@@ -32,8 +32,8 @@ def trace(module: torch.nn.Module, *inputs: Any, opset: int) -> bytes:
     The newer exporter (dynamo) names nodes `node_conv2d_7` and starts at opset 18.
 
     Raises:
-        ExportError: An operator has no ONNX form, or code outside of the libraries depends on the values in a
-            tensor.
+        ExportError: An operator has no ONNX form, or code outside of the libraries depends on the values in
+            a tensor. It tells the reason alone.
     """
     content = io.BytesIO()
     with warnings.catch_warnings(record=True) as caught, _quiet():
@@ -50,11 +50,11 @@ def trace(module: torch.nn.Module, *inputs: Any, opset: int) -> bytes:
                 autograd_inlining=False,  # it bakes in what a Function does outside of PyTorch
             )
         except (RuntimeError, TypeError, ValueError) as exc:
-            raise ExportError(f"The model cannot be exported: {_first_line(exc)}", hint=HINT) from exc
+            raise ExportError(_first_line(exc), hint=HINT) from exc
     for warning in caught:
         if issubclass(warning.category, torch.jit.TracerWarning) and not _in_library(warning.filename):
             raise ExportError(
-                f"What it does depends on the values in a tensor, at {warning.filename}:{warning.lineno} "
+                f"what it does depends on the values in a tensor, at {warning.filename}:{warning.lineno} "
                 f"({_first_sentence(str(warning.message))}).",
                 hint=HINT,
             )

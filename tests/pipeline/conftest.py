@@ -1,29 +1,12 @@
 """A store and a runner over toy stages."""
 
-import sys
 from pathlib import Path
 
 import pytest
+from toys import Listener, Shout, Sow
 
-from pipeline.runner import Done, Runner
+from pipeline.runner import Runner
 from pipeline.store import Store
-
-sys.path.insert(0, str(Path(__file__).parent))  # for toys.py
-
-from toys import Shout, Sow
-
-
-class Listener:
-    """A reporter that remembers."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def started(self, title: str) -> None: ...
-    def progress(self, done: float, total: float, note: str = "") -> None: ...
-    def finished(self, done: Done) -> None: ...
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from conftest import Listener
-from toys import Shout, ShoutInputs, Sow, SowInputs
+from toys import Listener, Shout, ShoutInputs, Sow, SowInputs
 
 from pipeline.runner import Runner
 from pipeline.store import Store

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from pipeline.runner import Done
 from stages.artifact import Artifact
 from stages.stage import Progress
 
@@ -81,3 +82,16 @@ class Shout:
         return Shouted(
             text=Artifact.of(folder), heard=(Heard(word="a", at=1),), loudness=0.5, notes=("loud",)
         )
+
+
+class Listener:
+    """A reporter that remembers."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def started(self, title: str) -> None: ...
+    def progress(self, done: float, total: float, note: str = "") -> None: ...
+    def finished(self, done: Done) -> None: ...
+    def note(self, text: str) -> None:
+        self.notes.append(text)

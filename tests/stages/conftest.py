@@ -20,6 +20,7 @@ BLOCKS = '''
 import torch
 from torch import nn
 
+from ultralytics.nn.modules.conv import Conv
 from ultralytics.nn.modules.head import Detect
 
 
@@ -80,6 +81,16 @@ class Wrapped(nn.Module):
 
     def forward(self, x):
         return self.inner(x) + 1
+
+
+class LoudConv(Conv):
+    """What model.fuse() takes for an ordinary Conv."""
+
+    def __init__(self):
+        super().__init__(16, 16)
+
+    def forward(self, x):
+        return super().forward(x) * 100 + 50
 
 
 class NoOperator(nn.Module):
@@ -166,9 +177,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Artifact, Artifact]
     folder = tmp_path_factory.mktemp("drawn")
     random = np.random.default_rng(0)
     pictures = tuple(_draw(folder / "pictures", number, random) for number in range(20))
-    dataset = Dataset(
-        class_names=CLASSES, train=pictures[:12], val=pictures[12:], calibration=pictures[:2]
-    )
+    dataset = Dataset(class_names=CLASSES, train=pictures[:12], val=pictures[12:], calibration=pictures[:2])
     (folder / "index").mkdir()
     save_dataset(dataset, folder / "index")
     return Artifact.of(folder / "index"), Artifact.of(folder / "pictures")

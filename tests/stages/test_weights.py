@@ -66,7 +66,9 @@ def test_an_unknown_name_is_refused_with_those_near(name: str, near: str, tmp_pa
 
 
 def test_every_size_of_every_family_is_published() -> None:
-    assert {"yolov5xu.pt", "yolov8m.pt", "yolov9e.pt", "yolov10b.pt", "yolo11l.pt", "yolo12x.pt"} < set(PUBLISHED)
+    assert {"yolov5xu.pt", "yolov8m.pt", "yolov9e.pt", "yolov10b.pt", "yolo11l.pt", "yolo12x.pt"} < set(
+        PUBLISHED
+    )
     assert len(PUBLISHED) == 41
 
 

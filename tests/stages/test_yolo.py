@@ -34,7 +34,9 @@ def test_importing_it_asks_no_network_and_leaves_home_and_terminal_alone(tmp_pat
     assert list(tmp_path.rglob("*ltralytics*")) == []
 
 
-def test_a_module_of_the_user_is_known_to_the_yaml_parser(blocks: str, small_yaml: Callable[..., str]) -> None:
+def test_a_module_of_the_user_is_known_to_the_yaml_parser(
+    blocks: str, small_yaml: Callable[..., str]
+) -> None:
     register_modules([blocks])
 
     module = build_detector(yaml.safe_load(small_yaml("ChannelGate", 16)), classes=3)
