@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 CODE := pipeline stages targets benchmarks tests
 .DEFAULT_GOAL := help
 
-.PHONY: help demo check fix test gpu lint format types imports board clean
+.PHONY: help demo check fix test gpu docs lint format types imports board clean
 
 help:  ## Show this
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -62,3 +62,7 @@ $(BIN)/python:
 
 clean:  ## Remove the environment and what tools left
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+docs: $(VENV)/.dev  ## Write what is generated: CLI reference, schema for editors
+	$(BIN)/typer pipeline.cli utils docs --name pipeline --title "Command line" --output docs/cli.md
+	$(BIN)/python -m pipeline.config > pipeline/pipeline.schema.json

@@ -2,6 +2,9 @@
 
 A library for `benchmarks.spine`. Both sides run in one process, turn by turn. Not counted on either side:
 loading the model, warming it up, reading the labels. Counted: pictures from disk to detections, and the mAP.
+
+`yolo val` prints an AP with a formula of its own (trapezes under an interpolated curve; COCO's is the mean of
+101 precisions), so there are two differences: to what it prints, and to what its detections score by COCO's.
 """
 
 from __future__ import annotations
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
     from targets.runtime import Infer
 
 CONF, IOU, MAX_DET = 0.001, 0.7, 300  # the defaults of `yolo val`
-LIMIT_PT = 0.1  # what the two may differ by
 HERE = TargetProfile(name="here", device="this machine", runtime="onnxruntime")
 
 

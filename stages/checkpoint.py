@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_safetensors
 from torch import nn
 
 from stages.artifact import Artifact
@@ -58,7 +59,7 @@ def save_checkpoint(module: nn.Module, *, spec: ModelSpec, packages: Sequence[st
     tensors = {
         name: tensor.detach().cpu().clone().contiguous() for name, tensor in module.state_dict().items()
     }
-    save_file(tensors, partial / WEIGHTS)
+    (partial / WEIGHTS).write_bytes(to_safetensors(tensors))
     spec.save(partial)
     rebuilt = load_module(Artifact(partial, ""))
     _compare(module, rebuilt)

@@ -152,3 +152,13 @@ def test_the_schema_for_editors_is_up_to_date() -> None:
     assert done.stdout == (ROOT / "pipeline" / "pipeline.schema.json").read_text(), (
         "python -m pipeline.config > pipeline/pipeline.schema.json"
     )
+
+
+def test_the_command_line_reference_is_up_to_date(tmp_path: Path) -> None:
+    file = tmp_path / "cli.md"
+    typer = str(Path(sys.executable).with_name("typer"))
+    command = [typer, "pipeline.cli", "utils", "docs", "--name", "pipeline", "--title", "Command line"]
+
+    subprocess.run([*command, "--output", str(file)], cwd=ROOT, capture_output=True, check=True)
+
+    assert file.read_text() == (ROOT / "docs" / "cli.md").read_text(), "make docs"

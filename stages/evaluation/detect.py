@@ -58,11 +58,11 @@ def load_detections(folder: Artifact, *, pictures: int) -> Detections:
     """
     path = folder / FILE_NAME
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             found = Detections(
                 counts=arrays["counts"], boxes=arrays["boxes"], nonfinite=int(arrays["nonfinite"])
             )
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as exc:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as exc:
         raise DataError(
             f"{path} cannot be read as detections: {exc}", hint="Evaluate the model again."
         ) from exc

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from stages.artifact import Artifact
 from stages.stage import Progress
 from stages.train.overrides import check_overrides
 
 __all__ = ["EpochMetrics", "Train", "TrainInputs", "Trained", "check_overrides"]
+
+Optimizer = Literal["auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSprop"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,11 +90,11 @@ class Train:
         device: `cpu`, or the number of one GPU; empty takes a GPU if there is one.
         seed: Of all that is random.
         amp: Mixed precision where there is CUDA.
-        optimizer: `auto`, or one of Ultralytics', as `SGD` or `AdamW`.
-        lr0: Learning rate at the start; `auto` chooses its own.
+        optimizer: `auto` chooses by the length of the training, and its own learning rate.
+        lr0: Learning rate at the start.
         patience: Stop after so many epochs without a better mAP; 0 never stops.
         workers: Processes that load pictures, with a GPU.
-        cache: Keep decoded pictures: `ram`, `disk` (in the work folder) or no.
+        cache: Where to keep decoded pictures, if at all; `disk` is the work folder.
         overrides: Any other setting of Ultralytics' training, as `mosaic` or `nbs`.
         weights: Name of the weights as the user gave it, for the size in `yolo11n.yaml`; the plan fills it.
     """
@@ -106,11 +108,11 @@ class Train:
     device: str = ""
     seed: int = 0
     amp: bool = True
-    optimizer: str = "auto"
+    optimizer: Optimizer = "auto"
     lr0: float = 0.01
     patience: int = 100
     workers: int = 8
-    cache: str = ""
+    cache: Literal["", "ram", "disk"] = ""
     overrides: Mapping[str, object] = field(default_factory=dict)
     weights: str = ""
 

@@ -17,7 +17,7 @@ OWNED = frozenset(
     (
         "task", "mode", "model", "data", "project", "name", "exist_ok", "save", "save_dir", "save_period",
         "resume", "pretrained", "cfg", "time", "split", "fraction", "classes", "single_cls", "nms", "plots",
-        "verbose", "profile", "quantize", "distill_model", "augmentations",
+        "verbose", "profile", "quantize", "distill_model", "augmentations", "compile",
     )
 )  # fmt: skip
 

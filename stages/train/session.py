@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from stages.stage import Progress
 
-OPTIMIZERS = ("auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSprop")  # Ultralytics'
 MAX_DET = 300  # Ultralytics' default
 
 
@@ -152,10 +151,6 @@ def _check_settings(stage: Train, start: Start) -> None:
         raise UsageError(
             f"`train.imgsz: {stage.imgsz}` does not fit {start.family}: its input is a multiple of {stride}.",
             hint=f"Set train.imgsz to {near}.",
-        )
-    if stage.optimizer not in OPTIMIZERS:
-        raise UsageError(
-            f"`train.optimizer: {stage.optimizer}` is not known.", hint=f"Known: {', '.join(OPTIMIZERS)}."
         )
     if "," in stage.device:
         raise UsageError(

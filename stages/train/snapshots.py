@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Tensors = dict[str, torch.Tensor]
 KEPT = 2  # the last one, and the one before in case the disk spoiled the last
-DAMAGE = (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError)
+DAMAGE = (OSError, EOFError, IndexError, KeyError, RuntimeError, ValueError, pickle.UnpicklingError)
 
 
 class Snapshots:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 # What a damaged or a foreign file makes of Ultralytics' loader.
 LOAD_ERRORS = (
-    AttributeError, AssertionError, EOFError, ImportError, KeyError, RuntimeError, TypeError, ValueError,
-    pickle.UnpicklingError,
+    AttributeError, AssertionError, EOFError, ImportError, IndexError, KeyError, RuntimeError, TypeError,
+    ValueError, pickle.UnpicklingError,
 )  # fmt: skip
 LIBRARIES = frozenset(
     ("torch", "ultralytics", "numpy", "collections", "builtins", "__builtin__", "pathlib", "_codecs")
@@ -78,6 +78,11 @@ def load_weights(path: Path) -> Any:
     Raises:
         ModelError: The file is damaged, foreign, or needs a class that nobody named.
     """
+    if not zipfile.is_zipfile(path):
+        raise ModelError(
+            f"{path} is truncated, or was never a PyTorch checkpoint.",
+            hint="Copy or download it again; if it is something else, give a .pt that Ultralytics trained.",
+        )
     try:
         module, _ = load_checkpoint(path)
     except LOAD_ERRORS as exc:
@@ -104,7 +109,7 @@ def _from_weights(path: Path, name: str, class_names: tuple[str, ...]) -> Start:
     if any(not key.startswith(head) for key in lost):
         raise ModelError(
             f"{path} does not have the layers that its own description asks for, from {lost[0]} on.",
-            hint="Give weights as Ultralytics trained them, not pruned or changed, for pictures with 3 channels.",
+            hint="Give weights as Ultralytics trained them, for 3 colour channels, not pruned or changed.",
         )
     kept = [torch.equal(old[key].float(), tensor.float()) for key, tensor in new.items() if key not in lost]
     return Start(
@@ -158,11 +163,6 @@ def _family(name: str, scale: str) -> str:
 
 
 def _unreadable(path: Path) -> ModelError:
-    if not zipfile.is_zipfile(path):
-        return ModelError(
-            f"{path} is truncated, or was never a PyTorch checkpoint.",
-            hint="Copy or download it again; if it is something else, give a .pt that Ultralytics trained.",
-        )
     classes = sorted(_classes_in(path))
     foreign = [name for name in classes if name.partition(".")[0] not in LIBRARIES]
     if foreign:

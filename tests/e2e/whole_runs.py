@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SMALL = {"demo.train": 400, "demo.val": 150, "train.epochs": 5, "train.imgsz": 96, "verify.runs": 40}
+SMALL = {"demo.train": 800, "demo.val": 150, "train.epochs": 8, "train.imgsz": 96, "verify.runs": 40}
 TINY = {"demo.train": 32, "demo.val": 16, "train.epochs": 2, "train.imgsz": 64, "verify.runs": 20}
 
 
