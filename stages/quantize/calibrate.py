@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from targets.preprocess import letterbox
 
 from stages.artifact import Artifact
 from stages.dataset import Picture, read_picture
 from stages.stage import Progress
 from targets.errors import DataError, ModelError
 from targets.model import InputSpec
+from targets.preprocess import letterbox
 
 Q_MAX = 127  # symmetric INT8 uses -127 … 127
 _BINS = 2048

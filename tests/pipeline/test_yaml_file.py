@@ -52,8 +52,8 @@ def test_all_problems_come_at_once_with_line_and_nearest_key(tmp_path: Path) -> 
         "pipeline.yaml:1: unknown key 'modell'; did you mean 'model'?",
         "pipeline.yaml:4: unknown key 'model.wieghts'; did you mean 'weights'?",
         (
-            "pipeline.yaml:6: train.epochs: Input should be a valid integer, unable to parse string as an integer"
-            " (got 'three')"
+            "pipeline.yaml:6: train.epochs: Input should be a valid integer, "
+            "unable to parse string as an integer (got 'three')"
         ),
         "pipeline.yaml:7: train.imgsz: Input should be a valid integer (got [1])",
     ]
