@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does, before torch is loaded
 CHECKOUT = Path(__file__).resolve().parent.parent
 IN_CI = os.environ.get("EDGEBOUND_NO_SKIPS") == "1"  # .ci/run: nothing passes by not running
 

@@ -8,6 +8,7 @@ is wrong · 3 the gate refused · 4 inconclusive, evidence is missing · 5 the t
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -244,4 +245,7 @@ def doctor(*, root: Root = HERE, as_json: Json = False) -> None:
 
 def main() -> None:
     """Run the command line."""
+    # torch's threads spin while they wait for each other. Where they share the cores with other work, that made a
+    # training step on 2 threads 8 to 20 times as slow as on one (docs/log.md); sleeping costs next to nothing.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app()

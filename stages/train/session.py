@@ -37,35 +37,25 @@ def train(stage: Train, inputs: TrainInputs, out: Path, progress: Progress) -> T
         packages=inputs.modules,
     )
     _check_settings(stage, start)
-    if stage.epochs == 0:
-        _check_names(start, dataset.class_names)
-        trained = Trained(
-            checkpoint=inputs.weights,
-            epochs=(),
-            best_epoch=0,
-            device="",
-            notes=(start.note, "Nothing was trained."),
-        )
+    if stage.epochs:
+        state = _train(stage, inputs, start, dataset=dataset, out=out, progress=progress)
     else:
-        trained = _train(stage, inputs, start, dataset=dataset, out=out, progress=progress)
-    folder = out / "checkpoint"
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed after it
-    spec = ModelSpec(
-        family=start.family,
-        class_names=dataset.class_names,
-        input=InputSpec(height=stage.imgsz, width=stage.imgsz),
-        output="end2end" if start.module.end2end else "raw",
-        max_det=_max_det(dataset),
-        data_digest=inputs.index.digest,
+        _check_names(start, dataset.class_names)
+        state = {"history": [], "best_epoch": 0, "device": ""}
+    history = tuple(EpochMetrics(**metrics) for metrics in state["history"])
+    return Trained(
+        checkpoint=_save(stage, inputs, start, dataset=dataset, out=out),
+        epochs=history,
+        best_epoch=state["best_epoch"] or len(history),
+        device=state["device"],
+        notes=(start.note, *_notes(stage, state)),
     )
-    save_checkpoint(start.module, spec=spec, packages=inputs.modules, folder=folder)
-    return Trained(**{**vars(trained), "checkpoint": Artifact.of(folder)})
 
 
 def _train(
     stage: Train, inputs: TrainInputs, start: Start, *, dataset: Dataset, out: Path, progress: Progress
-) -> Trained:
-    """Train `start.module`, and leave it with the best weights."""
+) -> dict[str, Any]:
+    """Train `start.module`, leave it with the best weights, and give the last snapshot."""
     snapshots = Snapshots(out / "snapshots")
     state = snapshots.load()
     if state is None or not state["finished"]:
@@ -85,14 +75,22 @@ def _train(
             hint=f"Check the disk that {out} is on, then run again.",
         )
     start.module.cpu().load_state_dict(state.get("best", state["ema"]))
-    history = tuple(EpochMetrics(**metrics) for metrics in state["history"])
-    return Trained(
-        checkpoint=inputs.weights,
-        epochs=history,
-        best_epoch=state["best_epoch"] or len(history),
-        device=state["device"],
-        notes=(start.note, *_notes(stage, state, history)),
+    return state
+
+
+def _save(stage: Train, inputs: TrainInputs, start: Start, *, dataset: Dataset, out: Path) -> Artifact:
+    folder = out / "checkpoint"
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed after it
+    spec = ModelSpec(
+        family=start.family,
+        class_names=dataset.class_names,
+        input=InputSpec(height=stage.imgsz, width=stage.imgsz),
+        output="end2end" if start.module.end2end else "raw",
+        max_det=_max_det(dataset),
+        data_digest=inputs.index.digest,
     )
+    save_checkpoint(start.module, spec=spec, packages=inputs.modules, folder=folder)
+    return Artifact.of(folder)
 
 
 def _make_trainer(stage: Train, course: Course, start: Start) -> Trainer:
@@ -183,13 +181,16 @@ def _max_det(dataset: Dataset) -> int:
     return max(MAX_DET, most)
 
 
-def _notes(stage: Train, state: dict[str, Any], history: tuple[EpochMetrics, ...]) -> list[str]:
+def _notes(stage: Train, state: dict[str, Any]) -> list[str]:
+    if stage.epochs == 0:
+        return ["Nothing was trained."]
     notes = []
+    epochs = len(state["history"])
     if stage.amp and state["device"] == "cpu":
         notes.append("Mixed precision is off: there is no CUDA device, so training ran in FP32 on the CPU.")
-    if len(history) < stage.epochs:
+    if epochs < stage.epochs:
         notes.append(
-            f"Training stopped after {len(history)} of {stage.epochs} epochs: "
+            f"Training stopped after {epochs} of {stage.epochs} epochs: "
             f"the mAP had not risen for {stage.patience}."
         )
     if not state["best_epoch"]:

@@ -99,7 +99,7 @@ def load_weights(path: Path) -> Any:
 def _from_weights(path: Path, name: str, class_names: tuple[str, ...]) -> Start:
     weights = load_weights(path)
     described = str(weights.yaml.get("yaml_file") or name)
-    names = tuple(str(label) for label in dict(weights.names).values())
+    labels = weights.names.values() if isinstance(weights.names, dict) else weights.names
     module = build_detector(weights.yaml, classes=len(class_names))
     module.names = dict(enumerate(class_names))  # classes of the same name keep their weights
     module.load(weights, verbose=False)
@@ -115,7 +115,7 @@ def _from_weights(path: Path, name: str, class_names: tuple[str, ...]) -> Start:
     return Start(
         module,
         family=_family(described, str(weights.yaml.get("scale") or "")),
-        names=names,
+        names=tuple(map(str, labels)),
         note=f"{sum(kept)} of {len(new)} tensors were taken over from {path.name}.",
     )
 

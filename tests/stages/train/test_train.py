@@ -14,6 +14,7 @@ from stages.checkpoint import load_module
 from stages.export import Export, ExportInputs
 from stages.stage import no_progress
 from stages.train import Train, Trained, TrainInputs
+from stages.weights import find_weights
 from stages.yolo import load_checkpoint
 from targets.errors import EdgeboundError, UsageError
 from targets.model import load_model_spec
@@ -96,15 +97,19 @@ def test_the_same_seed_gives_the_same_bytes(drawn: Drawn, small: Artifact, tmp_p
     assert first.checkpoint.digest != other.checkpoint.digest
 
 
+@pytest.mark.parametrize(
+    "end_to_end", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["raw", "end to end"]
+)
 def test_training_that_was_interrupted_ends_with_the_same_bytes(
-    drawn: Drawn, small: Artifact, tmp_path: Path
+    end_to_end: bool, drawn: Drawn, small: Artifact, tmp_path: Path
 ) -> None:
-    whole = train(drawn, small, tmp_path / "whole", epochs=4)
+    weights = find_weights("yolo26n.yaml", tmp_path, tmp_path) if end_to_end else small
+    whole = train(drawn, weights, tmp_path / "whole", epochs=4)
     for stop_at in (0.4, 1.5, 3.1):
         with pytest.raises(KeyboardInterrupt):
-            train(drawn, small, tmp_path / "pieces", epochs=4, stop_at=stop_at)
+            train(drawn, weights, tmp_path / "pieces", epochs=4, stop_at=stop_at)
 
-    pieces = train(drawn, small, tmp_path / "pieces", epochs=4)
+    pieces = train(drawn, weights, tmp_path / "pieces", epochs=4)
 
     assert pieces.checkpoint.digest == whole.checkpoint.digest
     assert [epoch.epoch for epoch in pieces.epochs] == [1, 2, 3, 4]
