@@ -116,7 +116,7 @@ def run_ours(infer: Infer, setting: Setting) -> Turn:
         return output
 
     start = time.perf_counter()
-    found = detect(timed, setting.spec, pictures=setting.dataset.val, root=setting.pictures)
+    found = detect([timed], setting.spec, pictures=setting.dataset.val, root=setting.pictures)
     scores = score(found, setting.dataset, max_det=MAX_DET)
     total_s = time.perf_counter() - start
     per_picture = 1e3 / len(setting.dataset.val)

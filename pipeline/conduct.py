@@ -14,9 +14,10 @@ from pipeline.closure import code_of
 from pipeline.codec import encode
 from pipeline.config import Config
 from pipeline.files import explained
+from pipeline.forms import Made, Shared, Variant, Verified
 from pipeline.gate import Judgement, Terms, judge, overall
 from pipeline.ladder import Failure, Rung, RunReport, Step, TargetResult, Verdict
-from pipeline.plan import Shared, Variant, Verified, make_candidates, make_shared, verify
+from pipeline.plan import make_candidates, make_shared, verify
 from pipeline.report import write_report
 from pipeline.rungs import data_summary, epochs, rungs
 from pipeline.runner import Reporter, Runner, StoppedError
@@ -98,21 +99,21 @@ def _work(run: _Run) -> None:
     run.shared = make_shared(request.config, run.runner, folder=request.folder)
     for note in (*run.shared.data.notes, *run.shared.trained.notes):
         run.runner.reporter.note(note)
-    made: dict[str, list[Variant]] = {}
+    made: dict[str, Made] = {}
     for name, profile in request.profiles.items():
         try:
             made[name] = make_candidates(request.config, profile, run.shared, run.runner)
         except UnsupportedError as exc:
             run.targets[name] = _without(run, exc, "unsupported", name)
-    for name, variants in made.items():
-        run.targets[name] = _verified(run, name, variants)
+    for name, one in made.items():
+        run.targets[name] = _verified(run, name, one)
 
 
-def _verified(run: _Run, name: str, variants: Sequence[Variant]) -> TargetResult:
+def _verified(run: _Run, name: str, made: Made) -> TargetResult:
     """Verify and judge one target."""
     config, profile = run.request.config, run.request.profiles[name]
     assert run.shared is not None
-    forms = verify(config, profile, run.shared, variants, step=run.runner, host=run.host)
+    forms = verify(config, profile, run.shared, made.variants, step=run.runner, host=run.host)
     terms = Terms(
         limits=config.gate,
         budgets=profile.budgets,
@@ -121,8 +122,9 @@ def _verified(run: _Run, name: str, variants: Sequence[Variant]) -> TargetResult
         max_age_h=config.verify.max_age_h,
     )
     judgement = judge(rungs(forms, run.runner), terms)
+    notes = (*made.notes, *(note for form in forms for note in form.evaluated.notes))
     if not profile.local:
-        return _on_the_device(run, name, judgement, forms)
+        return replace(_on_the_device(run, name, judgement, forms), notes=notes)
     ships = judgement.ships
     return TargetResult(
         verdict=judgement.verdict,
@@ -133,6 +135,7 @@ def _verified(run: _Run, name: str, variants: Sequence[Variant]) -> TargetResult
         ladder=judgement.ladder,
         ships=ships.id if ships else None,
         profile=asdict(profile),
+        notes=notes,
     )
 
 

@@ -7,23 +7,22 @@ Add a stage by calling it here. First comes all that makes something, then all t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
 
 from pipeline.config import Config
-from pipeline.ladder import Form
+from pipeline.forms import Made, Shared, Variant, Verified
 from pipeline.runner import Step
 from stages.artifact import Artifact
 from stages.build import Build, BuildInputs
 from stages.check import Check, Checked, CheckInputs
-from stages.data import DataInputs, Prepared
+from stages.data import DataInputs
 from stages.data.render import RenderInputs
 from stages.data.source import anchor
-from stages.export import Exported, ExportInputs
+from stages.export import ExportInputs
 from stages.quantize import QuantizeInputs
-from stages.train import Trained, TrainInputs
+from stages.train import TrainInputs
 from stages.user_modules import digest_modules
 from stages.verify import (
     Compare,
@@ -38,63 +37,7 @@ from stages.verify import (
 )
 from stages.weights import find_weights
 from targets.errors import UnsupportedError
-from targets.profile import Budgets, Precision, RuntimeName, TargetProfile
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shared:
-    """What all targets share."""
-
-    data: Prepared
-    pictures: Artifact
-    trained: Trained
-    exported: Exported
-
-
-@dataclass(frozen=True, kw_only=True)
-class Variant:
-    """One form of the model.
-
-    Attributes:
-        parent: The form it was made from; None for the baseline.
-        candidate: An engine that could ship.
-        size_bytes: Of its files.
-    """
-
-    form: Form
-    precision: Precision
-    runtime: RuntimeName | Literal["pytorch"]
-    model: Artifact
-    parent: Variant | None = None
-    candidate: bool = False
-
-    @property
-    def id(self) -> str:
-        """Unique in a ladder; ONNX files are named by their format, engines by their runtime."""
-        return f"{self.form}-{self.precision}" if not self.candidate else f"{self.runtime}-{self.precision}"
-
-    @property
-    def title(self) -> str:
-        """The form in two words."""
-        kind = {"export": "onnx", "quantize": "onnx"}.get(self.form, self.runtime)
-        return f"{kind} {self.precision}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verified:
-    """A form with what was found out about it.
-
-    Attributes:
-        drift: Against the baseline; None for the baseline itself, as `step_drift`.
-        step_drift: Against the form it was made from.
-        measured: The measurement it took part in, and its place there; None where nothing was measured.
-    """
-
-    variant: Variant
-    evaluated: Evaluated
-    drift: Compared | None
-    step_drift: Compared | None
-    measured: tuple[Measured, int] | None
+from targets.profile import Budgets, TargetProfile
 
 
 def make_shared(config: Config, step: Step, *, folder: Path) -> Shared:
@@ -128,11 +71,8 @@ def make_shared(config: Config, step: Step, *, folder: Path) -> Shared:
     return Shared(data=data, pictures=pictures, trained=trained, exported=exported)
 
 
-def make_candidates(config: Config, profile: TargetProfile, shared: Shared, step: Step) -> list[Variant]:
+def make_candidates(config: Config, profile: TargetProfile, shared: Shared, step: Step) -> Made:
     """Check, quantize and build for one target.
-
-    Returns:
-        All forms from the baseline on, parents first.
 
     Raises:
         UnsupportedError: The target cannot run the model.
@@ -161,7 +101,9 @@ def make_candidates(config: Config, profile: TargetProfile, shared: Shared, step
             label="int8",
         )
         variants.append(replace(onnx, form="quantize", precision="int8", model=quantized.onnx, parent=onnx))
-    return [*variants, *_engines(variants, profile, step)] if profile.local else variants
+    if profile.local:
+        variants += [*_engines(variants, profile, step)]
+    return Made(variants=tuple(variants), notes=warnings(checked, profile))
 
 
 def _engines(variants: Sequence[Variant], profile: TargetProfile, step: Step) -> Iterator[Variant]:
@@ -186,6 +128,15 @@ def _engines(variants: Sequence[Variant], profile: TargetProfile, step: Step) ->
 def technical(profile: TargetProfile) -> TargetProfile:
     """Give what of a profile an engine depends on: with other budgets it is still the same engine."""
     return replace(profile, budgets=Budgets(), sources={})
+
+
+def warnings(checked: Checked, profile: TargetProfile) -> tuple[str, ...]:
+    """Give what does not keep the target from running the model, but is worth knowing."""
+    return tuple(
+        f"check for {profile.name}: {finding.op} {finding.node}: {finding.reason} {finding.remedy}".strip()
+        for finding in checked.findings
+        if finding.severity == "warning"
+    )
 
 
 def refuse_unsupported(checked: Checked, profile: TargetProfile) -> None:

@@ -114,6 +114,6 @@ def preview(config: Config, profiles: Sequence[TargetProfile], folder: Path) -> 
     host = fingerprint(describe_host())
     shared = make_shared(config, step, folder=folder)
     for profile in profiles:
-        variants = make_candidates(config, profile, shared, step)
-        verify(config, profile, shared, variants, step=step, host=host)
+        made = make_candidates(config, profile, shared, step)
+        verify(config, profile, shared, made.variants, step=step, host=host)
     return list(dict.fromkeys(step.planned))

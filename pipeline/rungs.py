@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from pipeline.forms import Verified
 from pipeline.ladder import (
     MISSING,
     ClassCount,
@@ -15,7 +16,6 @@ from pipeline.ladder import (
     LatencyFigures,
     Rung,
 )
-from pipeline.plan import Verified
 from pipeline.runner import Runner
 from stages.artifact import walk
 from stages.data import Prepared

@@ -245,7 +245,7 @@ def doctor(*, root: Root = HERE, as_json: Json = False) -> None:
 
 def main() -> None:
     """Run the command line."""
-    # torch's threads spin while they wait for each other. Where they share the cores with other work, that made a
-    # training step on 2 threads 8 to 20 times as slow as on one (docs/log.md); sleeping costs next to nothing.
+    # torch's threads spin while they wait for each other. Where they share the cores with other work, a
+    # training step on 2 threads took 8 to 20 times as long as on one (docs/log.md); sleeping costs little.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,12 +18,12 @@ from stages.stage import Progress, no_progress
 from targets.errors import DataError
 from targets.model import ModelSpec
 from targets.postprocess import decode
-from targets.preprocess import Placement, letterbox
+from targets.preprocess import letterbox
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from targets.runtime import Images, Infer
+    from targets.runtime import Infer
 
 FILE_NAME = "detections.npz"
 
@@ -76,7 +77,7 @@ def load_detections(folder: Artifact, *, pictures: int) -> Detections:
 
 
 def detect(
-    infer: Infer,
+    infers: Sequence[Infer],
     spec: ModelSpec,
     *,
     pictures: Sequence[Picture],
@@ -86,7 +87,8 @@ def detect(
     """Run a model over pictures, as validation does: a box may be several classes at once.
 
     Args:
-        infer: The model.
+        infers: The model, as many times as it may run at once; each is called by one thread at a time. One
+            thread more reads and decodes meanwhile.
         spec: Its input and output, and down to which score, by which NMS and how many it is to find.
         pictures: At least one.
         root: The folder that the pictures' names start from.
@@ -96,30 +98,25 @@ def detect(
         DataError: A picture cannot be read.
         ModelError: The model's output is not what `spec` says.
     """
+    free: SimpleQueue[Infer] = SimpleQueue()
+    for infer in infers:
+        free.put(infer)
+
+    def look(picture: Picture) -> tuple[NDArray[np.float32], bool]:
+        images, placement = letterbox(read_picture(root, picture), spec.input)
+        infer = free.get()
+        try:
+            output = infer(images)
+        finally:
+            free.put(infer)
+        return decode(output, spec, placement, multi_label=True), bool(np.isfinite(output).all())
+
     found: list[NDArray[np.float32]] = []
     nonfinite = 0
-    for images, placement in _letterboxed(pictures, root, spec):
-        output = infer(images)
-        nonfinite += not np.isfinite(output).all()
-        found.append(decode(output, spec, placement, multi_label=True))
-        progress(len(found), len(pictures))
+    with ThreadPoolExecutor(len(infers) + 1) as threads:
+        for rows, finite in threads.map(look, pictures):
+            found.append(rows)
+            nonfinite += not finite
+            progress(len(found), len(pictures))
     counts = np.array([len(rows) for rows in found], np.int32)
     return Detections(counts=counts, boxes=np.concatenate(found), nonfinite=nonfinite)
-
-
-def _letterboxed(
-    pictures: Sequence[Picture], root: Artifact, spec: ModelSpec
-) -> Iterator[tuple[Images, Placement]]:
-    """Prepare a picture while the model is busy with the one before. The input is good for one turn."""
-    buffers = [np.empty((1, 3, spec.input.height, spec.input.width), np.float32) for _ in range(2)]
-
-    def prepare(turn: int) -> tuple[Images, Placement]:
-        return letterbox(read_picture(root, pictures[turn]), spec.input, buffers[turn % 2])
-
-    with ThreadPoolExecutor(max_workers=1) as reader:
-        upcoming = reader.submit(prepare, 0)
-        for turn in range(1, len(pictures)):
-            ready = upcoming.result()
-            upcoming = reader.submit(prepare, turn)
-            yield ready
-        yield upcoming.result()

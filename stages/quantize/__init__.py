@@ -53,7 +53,7 @@ class Quantize:
         exclude: What stays in float: `head` (the head's output convolutions, DFL and decoding), and
             patterns of node names, as `/model.0/*`. Empty: the whole graph, decoding included, which is a
             sure way to lose a detector.
-        calibration: Training pictures that the activation ranges are taken from; 0 takes all that were picked.
+        calibration: Training pictures that activation ranges are taken from; 0: all that were picked.
     """
 
     name: ClassVar[str] = "quantize"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,6 +20,7 @@ from targets.preprocess import letterbox
 Q_MAX = 127  # symmetric INT8 uses -127 … 127
 _BINS = 2048
 _SAMPLE = 1 << 16  # values of one tensor and picture that are looked at; a stride picks them evenly
+_ZERO = 1e-30  # magnitudes below are zero: FP32 could not divide by their scale
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class CalibrationPictures:
 class Histogram:
     """How often magnitudes occur, in `_BINS` equal bins from 0; the range doubles when it has to.
 
-    Memory does not grow with the number of values.
+    Zeros are not counted: every scale is exact for them. Memory does not grow with the number of values.
     """
 
     top: float = 0.0
@@ -46,8 +48,9 @@ class Histogram:
 
     def add(self, values: NDArray[np.float32]) -> None:
         """Count magnitudes."""
-        flat = np.abs(values, dtype=np.float32).ravel()
-        flat = flat[:: max(1, flat.size // _SAMPLE)]
+        stride = values.size // _SAMPLE | 1  # odd, so that it does not meet the same columns in each row
+        flat = np.abs(values.ravel()[::stride], dtype=np.float32)
+        flat = flat[flat > _ZERO]
         largest = float(flat.max(initial=0.0))
         if largest == 0.0:
             return
@@ -68,7 +71,7 @@ class Histogram:
         if self.top == 0.0:
             return 1.0  # always zero: any scale is exact
         centres = (np.arange(_BINS) + 0.5) * (self.top / _BINS)
-        limits = centres[_BINS // 16 :: 8]
+        limits = centres[7::8]
         over = np.maximum(centres[None, :] - limits[:, None], 0.0)
         rounding = (limits / Q_MAX) ** 2 / 12 * self.counts.sum()
         errors = (over**2) @ self.counts + rounding
@@ -97,7 +100,8 @@ def activation_scales(
     inner = [name for name in tensors if name != source]
     for done, images in enumerate(pictures.images(spec)):
         progress(done, len(pictures.chosen), "calibrating")
-        seen = {source: images, **dict(zip(inner, session.run(inner, {source: images}), strict=True))}
+        found = session.run(inner, {source: images}) if inner else []
+        seen = {source: images, **dict(zip(inner, found, strict=True))}
         for name in tensors:
             values = seen[name]
             if not np.isfinite(values).all():
@@ -110,7 +114,7 @@ def activation_scales(
     return {name: histogram.scale() for name, histogram in histograms.items()}
 
 
-def _observing_session(model: onnx.ModelProto, tensors: Sequence[str]):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _observing_session(model: onnx.ModelProto, tensors: Sequence[str]) -> Any:
     """Open the model with `tensors` as outputs."""
     import onnxruntime
 

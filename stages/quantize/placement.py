@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import count
 
 import onnx
 
@@ -87,23 +88,28 @@ def place(model: onnx.ModelProto, *, exclude: Sequence[str]) -> Placement:
     return Placement(
         nodes=tuple(node.name for node in chosen),
         activations=tuple(dict.fromkeys(name for name in activations if name not in initializers)),
-        weights=tuple(
-            dict.fromkeys(
-                Weight(node.input[1], _channel_axis(node))
-                for node in chosen
-                if is_weighted(node, initializers)
-            )
-        ),
+        weights=_weights(node for node in chosen if is_weighted(node, initializers)),
         left_out=tuple(LeftOut(node.name, excluded[node.name]) for node in weighted if node.name in excluded),
     )
 
 
+def _weights(nodes: Iterable[onnx.NodeProto]) -> tuple[Weight, ...]:
+    """Give each weight once: where nodes share one, the first says along which axis it is quantized."""
+    weights: dict[str, Weight] = {}
+    for node in nodes:
+        weights.setdefault(node.input[1], Weight(node.input[1], _channel_axis(node)))
+    return tuple(weights.values())
+
+
 def name_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
     """Give a name of its own to each node that has none, in place; placement goes by names."""
-    taken: set[str] = set()
-    for position, node in enumerate(model.graph.node):
-        if not node.name or node.name in taken:
-            node.name = f"{node.op_type}_{position}"
+    given = {node.name for node in model.graph.node}
+    numbers = count()
+    taken = {""}
+    for node in model.graph.node:
+        if node.name in taken:
+            names = (f"{node.op_type}_{number}" for number in numbers)
+            node.name = next(name for name in names if name not in given)
         taken.add(node.name)
     return model
 

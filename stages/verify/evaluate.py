@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 HERE = TargetProfile(name="here", device="this machine", runtime="onnxruntime")
 """Where forms run that are no engine of any target."""
+MAX_COPIES = 8  # of a checkpoint: the largest YOLO takes 0.3 GiB in FP32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +103,8 @@ class Evaluate:
         dataset = load_dataset(inputs.index)
         spec = replace(load_model_spec(inputs.model.path), conf=self.conf, iou=self.iou, max_det=self.max_det)
         _check_fit(spec, dataset)
-        with self._open(inputs) as infer:
-            found = detect(infer, spec, pictures=dataset.val, root=inputs.pictures, progress=progress)
+        with self._open(inputs) as infers:
+            found = detect(infers, spec, pictures=dataset.val, root=inputs.pictures, progress=progress)
         scores = score(found, dataset, max_det=self.max_det)
         folder = out / "detections"
         folder.mkdir(parents=True)
@@ -116,18 +119,44 @@ class Evaluate:
             notes=_note_nonfinite(found.nonfinite, len(dataset.val)),
         )
 
-    def _open(self, inputs: EvaluateInputs) -> AbstractContextManager[Infer]:
+    @contextmanager
+    def _open(self, inputs: EvaluateInputs) -> Iterator[list[Infer]]:
+        """Load the form, as many times as it is to run at once. Engines use all cores by themselves."""
+        profile = inputs.profile or HERE
         if self.runtime == "pytorch":
-            from stages.evaluation.pytorch import open_checkpoint
-
-            return open_checkpoint(inputs.model)
-        if self.runtime == "onnxruntime":
+            with _open_copies(inputs.model) as infers:
+                yield infers
+        elif self.runtime == "onnxruntime":
             from targets.runtimes.ort import OrtRuntime
 
-            return OrtRuntime(simulate=self.simulate).open(inputs.model.path, inputs.profile or HERE)
-        from targets.runtimes import find_runtime
+            with OrtRuntime(simulate=self.simulate).open(inputs.model.path, profile) as infer:
+                yield [infer]
+        else:
+            from targets.runtimes import find_runtime
 
-        return find_runtime(self.runtime).open(inputs.model.path, inputs.profile or HERE)
+            with find_runtime(self.runtime).open(inputs.model.path, profile) as infer:
+                yield [infer]
+
+
+@contextmanager
+def _open_copies(checkpoint: Artifact) -> Iterator[list[Infer]]:
+    """Load a checkpoint once a core, each copy with one thread.
+
+    At batch 1 that is faster than one copy on all cores, above all where other processes want them too
+    (measured on 2 cores, load 5: 27 against 190 ms); and the result does not depend on how many there are.
+    """
+    import torch
+
+    from stages.evaluation.pytorch import open_checkpoint
+
+    copies = 1 if torch.cuda.is_available() else min(len(os.sched_getaffinity(0)), MAX_COPIES)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ExitStack() as stack:
+            yield [stack.enter_context(open_checkpoint(checkpoint)) for _ in range(copies)]
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _check_fit(spec: ModelSpec, dataset: Dataset) -> None:

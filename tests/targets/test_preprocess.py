@@ -57,16 +57,6 @@ def test_boxes_end_where_the_picture_ends():
     assert back.tolist() == [[0, 0, 32, 64]]
 
 
-def test_a_used_buffer_leaves_no_trace():
-    buffer = np.full((1, 3, 64, 64), np.nan, np.float32)
-    picture = noise(20, 50)
-
-    images, _ = letterbox(picture, SQUARE, buffer)
-
-    assert images is buffer
-    assert np.array_equal(images, letterbox(picture, SQUARE)[0])
-
-
 def test_an_oblong_input_is_filled_as_far_as_the_picture_goes():
     images, placement = letterbox(np.full((10, 10, 3), 255, np.uint8), InputSpec(height=32, width=64))
 

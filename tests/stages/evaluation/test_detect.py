@@ -1,6 +1,9 @@
 """Detections: from pictures through a model to a file, and back."""
 
 import hashlib
+import random
+import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -42,7 +45,11 @@ def test_each_picture_gets_its_own_detections_in_its_own_pixels(greys):
     seen = []
 
     found = detect(
-        brightest, SPEC, pictures=pictures, root=root, progress=lambda done, total: seen.append((done, total))
+        [brightest],
+        SPEC,
+        pictures=pictures,
+        root=root,
+        progress=lambda done, total: seen.append((done, total)),
     )
 
     assert found.counts.tolist() == [1] * 8
@@ -51,10 +58,28 @@ def test_each_picture_gets_its_own_detections_in_its_own_pixels(greys):
     assert seen == [(done, 8) for done in range(1, 9)]
 
 
+def test_of_several_copies_each_is_called_by_one_thread_at_a_time_and_order_is_kept(greys):
+    pictures, root = greys
+    busy = [threading.Lock() for _ in range(3)]
+
+    def guarded(lock):
+        def infer(images):
+            assert lock.acquire(blocking=False)
+            time.sleep(0.005 * random.random())
+            lock.release()
+            return brightest(images)
+
+        return infer
+
+    found = detect([guarded(lock) for lock in busy], SPEC, pictures=pictures * 5, root=root)
+
+    np.testing.assert_allclose(found.boxes[:, 4], np.tile(np.arange(1, 9) * 25 / 255, 5), rtol=1e-5)
+
+
 def test_answers_that_are_not_finite_are_counted(greys):
     pictures, root = greys
 
-    found = detect(lambda images: brightest(images) * np.nan, SPEC, pictures=pictures, root=root)
+    found = detect([lambda images: brightest(images) * np.nan], SPEC, pictures=pictures, root=root)
 
     assert found.counts.tolist() == [0] * 8
     assert found.boxes.shape == (0, 6)
@@ -66,14 +91,14 @@ def test_a_picture_that_changed_ends_it(greys):
     (root / "5.png").write_bytes(b"something else")
 
     with pytest.raises(DataError, match="has changed"):
-        detect(brightest, SPEC, pictures=pictures, root=root)
+        detect([brightest], SPEC, pictures=pictures, root=root)
 
 
 def test_a_model_that_does_not_answer_as_it_promised_ends_it(greys):
     pictures, root = greys
 
     with pytest.raises(ModelError, match="answers with shape"):
-        detect(lambda _: np.zeros((1, 84, 10), np.float32), SPEC, pictures=pictures, root=root)
+        detect([lambda _: np.zeros((1, 84, 10), np.float32)], SPEC, pictures=pictures, root=root)
 
 
 def test_detections_come_back_from_their_file_and_the_file_is_always_the_same(tmp_path):

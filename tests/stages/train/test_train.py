@@ -1,5 +1,6 @@
 """Training for real, on pictures of 64 px."""
 
+import os
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from targets.model import load_model_spec
 
 Drawn = tuple[Artifact, Artifact]
 EXACT = {"nbs": 4, "close_mosaic": 1}  # with no gradient carried from batch to batch, resuming is exact
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 TRAIN_6 = f"""
 import sys
 from pathlib import Path
@@ -37,6 +39,7 @@ print(trained.checkpoint.digest, len(trained.epochs))
 
 @pytest.fixture
 def small(tmp_path: Path, small_yaml: Callable[..., str]) -> Artifact:
+    torch.set_num_threads(1)
     (tmp_path / "small.yaml").write_text(small_yaml())
     return Artifact.of(tmp_path / "small.yaml")
 
@@ -243,12 +246,12 @@ def test_training_that_is_killed_at_any_moment_goes_on(drawn: Drawn, small: Arti
         *map(str, (drawn[0].path, drawn[1].path, small.path, tmp_path / "out")),
     ]
     for epoch in (1, 2, 3, 4):
-        process = subprocess.Popen(command)
+        process = subprocess.Popen(command, env=ONE_THREAD)
         while process.poll() is None and not list((tmp_path / "out").glob(f"snapshots/epoch-{epoch:05d}.pt")):
             time.sleep(0.01)
         process.kill()
         process.wait()
 
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=ONE_THREAD)
 
     assert done.stdout.split() == [whole.checkpoint.digest, "6"]

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from stages.artifact import Artifact
 from stages.dataset import Dataset, Picture, load_dataset, save_dataset
+from stages.evaluation.detect import load_detections
 from stages.stage import no_progress
 from stages.verify import Compare, CompareInputs, Evaluate, EvaluateInputs
 from targets.errors import DataError
@@ -120,6 +121,32 @@ def test_the_null_runtime_finds_nothing(tmp_path, data):
     evaluated = evaluate(tmp_path, Artifact.of(tmp_path / "engine"), data, Evaluate(runtime="null"))
 
     assert evaluated.map50_95 == 0
+
+
+@pytest.mark.slow
+def test_a_checkpoint_is_evaluated_like_any_other_form_and_torch_is_left_as_it_was(tmp_path, data):
+    import torch
+    from ultralytics.nn.tasks import yaml_model_load
+
+    from stages.checkpoint import save_checkpoint
+    from stages.evaluation.pytorch import open_checkpoint
+    from stages.yolo import build_detector
+
+    torch.manual_seed(0)
+    module = build_detector(yaml_model_load("yolov8n.yaml"), classes=2).eval()
+    (tmp_path / "checkpoint").mkdir()
+    save_checkpoint(module, spec=SPEC, packages=(), folder=tmp_path / "checkpoint")
+    checkpoint = Artifact.of(tmp_path / "checkpoint")
+    threads = torch.get_num_threads()
+
+    evaluated = evaluate(tmp_path, checkpoint, data, Evaluate(runtime="pytorch", conf=0.0))
+
+    assert torch.get_num_threads() == threads
+    with open_checkpoint(checkpoint) as infer:
+        shape = infer(np.zeros((1, 3, 32, 32), np.float32)).shape
+    assert shape == (1, 6, 21)
+    counts = load_detections(evaluated.detections, pictures=12).counts
+    assert (counts > 0).all()
 
 
 @pytest.mark.parametrize(

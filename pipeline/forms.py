@@ -1,0 +1,83 @@
+"""The forms of the model along a plan: what was made, and what was found out about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.ladder import Form
+from stages.artifact import Artifact
+from stages.data import Prepared
+from stages.export import Exported
+from stages.train import Trained
+from stages.verify import Compared, Evaluated, Measured
+from targets.profile import Precision, RuntimeName
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """What all targets share."""
+
+    data: Prepared
+    pictures: Artifact
+    trained: Trained
+    exported: Exported
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One form of the model.
+
+    Attributes:
+        parent: The form it was made from; None for the baseline.
+        candidate: An engine that could ship.
+        size_bytes: Of its files.
+    """
+
+    form: Form
+    precision: Precision
+    runtime: RuntimeName | Literal["pytorch"]
+    model: Artifact
+    parent: Variant | None = None
+    candidate: bool = False
+
+    @property
+    def id(self) -> str:
+        """Unique in a ladder; ONNX files are named by their format, engines by their runtime."""
+        return f"{self.form}-{self.precision}" if not self.candidate else f"{self.runtime}-{self.precision}"
+
+    @property
+    def title(self) -> str:
+        """The form in two words."""
+        kind = {"export": "onnx", "quantize": "onnx"}.get(self.form, self.runtime)
+        return f"{kind} {self.precision}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What was made for one target.
+
+    Attributes:
+        variants: All forms from the baseline on, parents first.
+        notes: What the check of the operators warned of.
+    """
+
+    variants: tuple[Variant, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """A form with what was found out about it.
+
+    Attributes:
+        drift: Against the baseline; None for the baseline itself, as `step_drift`.
+        step_drift: Against the form it was made from.
+        measured: The measurement it took part in, and its place there; None where nothing was measured.
+    """
+
+    variant: Variant
+    evaluated: Evaluated
+    drift: Compared | None
+    step_drift: Compared | None
+    measured: tuple[Measured, int] | None

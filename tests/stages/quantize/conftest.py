@@ -1,0 +1,78 @@
+"""Small graphs to quantize, written as text; weights are random, and shaped as `WEIGHTS` says."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper, parser
+
+SIDE = 16
+
+# Two convolutions with SiLU, and a head as YOLO's: boxes by DFL (4 bins a side), scores by sigmoid.
+DETECTOR = """
+    c0 = Conv <strides = [2, 2], pads = [1, 1, 1, 1]> (images, w0, b0)
+    s0 = Sigmoid (c0)
+    a0 = Mul (c0, s0)
+    c1 = Conv <pads = [1, 1, 1, 1]> (a0, w1)
+    s1 = Sigmoid (c1)
+    a1 = Mul (c1, s1)
+    box = Conv (a1, w_box, b_box)
+    cls = Conv (a1, w_cls, b_cls)
+    bins = Reshape (box, bins_shape)
+    turned = Transpose <perm = [0, 2, 1, 3]> (bins)
+    shares = Softmax <axis = 1> (turned)
+    dfl = Conv (shares, w_dfl)
+    sides = Reshape (dfl, sides_shape)
+    boxes = Mul (sides, strides)
+    logits = Reshape (cls, logits_shape)
+    scores = Sigmoid (logits)
+    output0 = Concat <axis = 1> (boxes, scores)
+"""
+WEIGHTS = {
+    "w0": (8, 3, 3, 3), "b0": (8,), "w1": (8, 8, 3, 3), "w_box": (16, 8, 1, 1), "b_box": (16,),
+    "w_cls": (2, 8, 1, 1), "b_cls": (2,), "strides": (1,),
+}  # fmt: skip
+CONSTANTS = {
+    "w_dfl": np.arange(4, dtype=np.float32).reshape(1, 4, 1, 1),
+    "bins_shape": np.array([1, 4, 4, 64]),
+    "sides_shape": np.array([1, 4, 64]),
+    "logits_shape": np.array([1, 2, 64]),
+}
+
+Build = Callable[..., onnx.ModelProto]
+
+
+@pytest.fixture(scope="session")
+def build() -> Build:
+    """Give a model from the text of its graph; nodes are named after their outputs."""
+
+    def make(
+        text: str,
+        weights: Mapping[str, tuple[int, ...]],
+        constants: Mapping[str, np.ndarray] | None = None,
+        *,
+        source: str = f"float[1, 3, {SIDE}, {SIDE}] images",
+        output: str = "float[n] output0",
+    ) -> onnx.ModelProto:
+        model = parser.parse_model(
+            f'<ir_version: 8, opset_import: ["": 17]> toy ({source}) => ({output}) {{ {text} }}'
+        )
+        random = np.random.default_rng(0)
+        for name, shape in weights.items():
+            scale = 1 / np.sqrt(np.prod(shape[1:]) or 1)
+            values = random.normal(scale=scale, size=shape).astype(np.float32)
+            model.graph.initializer.append(numpy_helper.from_array(values, name))
+        for name, values in (constants or {}).items():
+            model.graph.initializer.append(numpy_helper.from_array(values, name))
+        for node in model.graph.node:
+            node.name = node.output[0]
+        return model
+
+    return make
+
+
+@pytest.fixture
+def detector(build: Build) -> onnx.ModelProto:
+    """Give a detector of two convolutions and a head with DFL."""
+    return build(DETECTOR, WEIGHTS, CONSTANTS, output="float[1, 6, 64] output0")
