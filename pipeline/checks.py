@@ -9,7 +9,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le
 
 from pipeline.ladder import Check, Interval, LatencyFigures, Rung, Verdict
 from targets.profile import Budgets
@@ -44,15 +46,15 @@ class Gate:
             candidate that passes.
     """
 
-    onnx_drift_pt: float = 0.1
-    fp16_drift_pt: float = 0.3
-    int8_drift_pt: float = 1.0
-    prune_drift_pt: float = 1.0
-    distill_drift_pt: float = 1.0
-    drift_pt: float = 1.5
-    class_ap50_loss_pt: float = 5.0
-    f1_threshold_shift: float = 0.1
-    int8_min_speedup: float = 1.10
+    onnx_drift_pt: Annotated[float, Ge(0)] = 0.1
+    fp16_drift_pt: Annotated[float, Ge(0)] = 0.3
+    int8_drift_pt: Annotated[float, Ge(0)] = 1.0
+    prune_drift_pt: Annotated[float, Ge(0)] = 1.0
+    distill_drift_pt: Annotated[float, Ge(0)] = 1.0
+    drift_pt: Annotated[float, Ge(0)] = 1.5
+    class_ap50_loss_pt: Annotated[float, Ge(0)] = 5.0
+    f1_threshold_shift: Annotated[float, Ge(0), Le(1)] = 0.1
+    int8_min_speedup: Annotated[float, Gt(0)] = 1.10
 
     def step_limit_pt(self, rung: Rung) -> float:
         """Give the most that the step to `rung` may lose, in points."""

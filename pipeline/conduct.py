@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,11 +17,12 @@ from pipeline.files import explained
 from pipeline.forms import Made, Shared, Variant, Verified
 from pipeline.gate import Judgement, Terms, judge, overall
 from pipeline.ladder import Failure, Rung, RunReport, Step, TargetResult, Verdict
-from pipeline.plan import make_candidates, make_shared, verify
+from pipeline.plan import make_candidates, make_shared, prepare_data, refuse_impossible, verify
 from pipeline.report import write_report
 from pipeline.rungs import data_summary, epochs, rungs
 from pipeline.runner import Reporter, Runner, StoppedError
 from pipeline.store import Store
+from stages.data import Prepared
 from targets.errors import EdgeboundError, EvidenceError, UnsupportedError
 from targets.host import describe_host, fingerprint
 from targets.profile import TargetProfile
@@ -54,6 +55,7 @@ class _Run:
     runner: Runner
     directory: Path
     host: str
+    data: Prepared | None = None
     shared: Shared | None = None
     targets: dict[str, TargetResult] = field(default_factory=dict)
 
@@ -96,9 +98,13 @@ def conduct(request: Request, reporter: Reporter) -> RunReport:
 
 def _work(run: _Run) -> None:
     request = run.request
-    run.shared = make_shared(request.config, run.runner, folder=request.folder)
-    for note in (*run.shared.data.notes, *run.shared.trained.notes):
-        run.runner.reporter.note(note)
+    refuse_impossible(request.config, request.profiles.values())
+    run.data, pictures = prepare_data(request.config, run.runner, folder=request.folder)
+    _tell(run, run.data.notes)
+    run.shared = make_shared(
+        request.config, run.data, pictures=pictures, step=run.runner, folder=request.folder
+    )
+    _tell(run, run.shared.trained.notes)
     made: dict[str, Made] = {}
     for name, profile in request.profiles.items():
         try:
@@ -107,6 +113,11 @@ def _work(run: _Run) -> None:
             run.targets[name] = _without(run, exc, "unsupported", name)
     for name, one in made.items():
         run.targets[name] = _verified(run, name, one)
+
+
+def _tell(run: _Run, notes: Iterable[str]) -> None:
+    for note in notes:
+        run.runner.reporter.note(note)
 
 
 def _verified(run: _Run, name: str, made: Made) -> TargetResult:
@@ -192,8 +203,8 @@ def _report(run: _Run, error: EdgeboundError | None) -> RunReport:
     verdict, reasons = overall(run.targets)
     if error is not None:
         verdict, reasons = "error", (error.what,)
-    shared, config = run.shared, run.request.config
-    digest = shared.data.index.digest if shared else ""
+    data, shared, config = run.data, run.shared, run.request.config
+    digest = data.index.digest if data else ""
     return RunReport(
         run=run.directory.name,
         verdict=verdict,
@@ -206,13 +217,13 @@ def _report(run: _Run, error: EdgeboundError | None) -> RunReport:
         host={key: str(value) for key, value in asdict(describe_host()).items()},
         versions=_versions(),
         settings=encode(config, lambda artifact: artifact.digest),
-        data_summary=data_summary(shared.data) if shared else None,
+        data_summary=data_summary(data) if data else None,
         epochs=epochs(shared.trained) if shared else (),
         steps=tuple(
             Step(stage=done.stage, label=done.title, key=done.key, seconds=done.seconds, cached=done.cached)
             for done in run.runner.done
         ),
-        notes=(*shared.data.notes, *shared.trained.notes) if shared else (),
+        notes=(*(data.notes if data else ()), *(shared.trained.notes if shared else ())),
     )
 
 

@@ -15,8 +15,8 @@ from stages.data import Data
 from stages.data.render import Render
 from stages.export import Export
 from stages.quantize import Quantize
-from stages.train import Train
-from targets.errors import UsageError
+from stages.train import Train, check_overrides
+from targets.errors import ConfigError, UsageError
 from targets.profile import Precision
 
 FILE_NAME = "pipeline.yaml"
@@ -90,9 +90,20 @@ def load_config(file: Path | None, settings: Sequence[str], *, demo: bool, folde
         UsageError: There is no configuration and no demo was asked for, or both.
         ConfigError: It is wrong; with all problems, files and lines.
     """
-    return parse(Config, override(_source(file, demo=demo, folder=folder), settings), hint=_HINT)
+    source = override(_source(file, demo=demo, folder=folder), settings)
+    config = parse(Config, source, hint=_HINT)
+    check_overrides(config.train.overrides)
+    taken = [
+        f"{source.place(path)}: {'.'.join(path)} follows {other}; set that"
+        for path, other in _FOLLOWS.items()
+        if path in source.places
+    ]
+    if taken:
+        raise ConfigError(taken, hint=_HINT)
+    return config
 
 
+_FOLLOWS = {("train", "weights"): "model.weights", ("data", "imgsz"): "train.imgsz"}  # the plan fills them
 _HINT = "`pipeline init DATA` writes a commented file; the README lists the sections."
 
 
@@ -103,7 +114,7 @@ def _source(file: Path | None, *, demo: bool, folder: Path) -> Source:
         return load_source(_DEMO)
     if file is None and not (folder / FILE_NAME).exists():
         raise UsageError(
-            f"There is no {FILE_NAME} in {folder}.",
+            f"There is no {FILE_NAME} in {folder.resolve()}.",
             hint="`pipeline init DATA` writes one; `pipeline run --demo` tries it with rendered data.",
         )
     return load_source(file or folder / FILE_NAME)

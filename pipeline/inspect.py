@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.files import write_atomically
 from stages.check import Finding, check_file
+from targets.errors import UsageError
 from targets.profile import TargetProfile
 
 _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -49,11 +50,20 @@ def to_json(model: Path, found: Mapping[str, Inspected]) -> str:
 
 
 def write_sarif(file: Path, model: Path, found: Mapping[str, Inspected]) -> None:
-    """Write all findings as SARIF 2.1.0, which code hosts show beside a pull request."""
+    """Write all findings as SARIF 2.1.0, which code hosts show beside a pull request.
+
+    Raises:
+        UsageError: There is no such folder, or `file` is one.
+    """
     driver = {"name": "edgebound", "rules": [{"id": "operator"}]}
     run = {"tool": {"driver": driver}, "results": list(_results(model, found))}
     document = {"$schema": _SARIF, "version": "2.1.0", "runs": [run]}
-    write_atomically(file, json.dumps(document, indent=2).encode())
+    try:
+        write_atomically(file, json.dumps(document, indent=2).encode())
+    except OSError as exc:
+        raise UsageError(
+            f"{file} cannot be written: {exc.strerror}.", hint="Name a file in a folder that is there."
+        ) from exc
 
 
 def _results(model: Path, found: Mapping[str, Inspected]) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,7 @@ Add a stage by calling it here. First comes all that makes something, then all t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ from pipeline.runner import Step
 from stages.artifact import Artifact
 from stages.build import Build, BuildInputs
 from stages.check import Check, Checked, CheckInputs
-from stages.data import DataInputs
+from stages.data import DataInputs, Prepared
 from stages.data.render import RenderInputs
 from stages.data.source import anchor
 from stages.export import ExportInputs
@@ -36,17 +36,35 @@ from stages.verify import (
     MeasureInputs,
 )
 from stages.weights import find_weights
-from targets.errors import UnsupportedError
+from targets.errors import UnsupportedError, UsageError
 from targets.profile import Budgets, TargetProfile
 
 
-def make_shared(config: Config, step: Step, *, folder: Path) -> Shared:
-    """Prepare the data, train and export: once, whatever the targets.
+def refuse_impossible(config: Config, profiles: Iterable[TargetProfile]) -> None:
+    """See that each target can have the precision that is to ship.
+
+    Raises:
+        UsageError: One cannot.
+    """
+    wish = config.build.precision
+    for profile in profiles:
+        if wish not in ("auto", *profile.precisions):
+            raise UsageError(
+                f"`build.precision: {wish}`, but {profile.name} has {', '.join(profile.precisions)}.",
+                hint="Set it to one of these, or to auto.",
+            )
+
+
+def prepare_data(config: Config, step: Step, *, folder: Path) -> tuple[Prepared, Artifact]:
+    """Check the data set, or render one and check that.
 
     Args:
         config: Of the run.
         step: Runs a stage, or knows its result.
-        folder: Paths in the configuration are relative to it; downloads go to its `.edgebound/weights`.
+        folder: Paths in the configuration are relative to it.
+
+    Returns:
+        What is known of the data set, and its pictures.
     """
     if config.demo is not None:
         settings, source = config.data, step(config.demo, RenderInputs(), label="render").data
@@ -55,7 +73,19 @@ def make_shared(config: Config, step: Step, *, folder: Path) -> Shared:
         settings, source = anchored.data, anchored.source
     stage = replace(settings, imgsz=config.train.imgsz)  # so that it judges sizes as training will see them
     data = step(stage, DataInputs(source=source), label="check")
-    pictures = Artifact(source.path, data.pictures_digest)
+    return data, Artifact(source.path, data.pictures_digest)
+
+
+def make_shared(config: Config, data: Prepared, *, pictures: Artifact, step: Step, folder: Path) -> Shared:
+    """Train and export: once, whatever the targets.
+
+    Args:
+        config: Of the run.
+        data: The data set.
+        pictures: Its pictures.
+        step: Runs a stage, or knows its result.
+        folder: Paths in the configuration are relative to it; downloads go to its `.edgebound/weights`.
+    """
     weights = find_weights(config.model.weights, folder, folder / ".edgebound" / "weights")
     trained = step(
         replace(config.train, weights=config.model.weights),

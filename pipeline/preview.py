@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 from pipeline.config import Config
-from pipeline.plan import make_candidates, make_shared, verify
+from pipeline.plan import make_candidates, make_shared, prepare_data, refuse_impossible, verify
 from pipeline.runner import fresh, key_record, result_of
 from pipeline.store import Store
 from pipeline.upkeep import Listed, ls
@@ -112,7 +112,9 @@ def preview(config: Config, profiles: Sequence[TargetProfile], folder: Path) -> 
     """
     step = Preview(Store(folder / ".edgebound"))
     host = fingerprint(describe_host())
-    shared = make_shared(config, step, folder=folder)
+    refuse_impossible(config, profiles)
+    data, pictures = prepare_data(config, step, folder=folder)
+    shared = make_shared(config, data, pictures=pictures, step=step, folder=folder)
     for profile in profiles:
         made = make_candidates(config, profile, shared, step)
         verify(config, profile, shared, made.variants, step=step, host=host)

@@ -23,7 +23,7 @@ def find_run(root: Path, name: str | None) -> Path:
         if reports:
             return reports[-1].parent
         raise UsageError(f"There is no run in {runs}.", hint="`pipeline run` makes one.")
-    for folder in (runs / name, Path(name), Path(name).parent):
-        if (folder / "report.json").is_file():
-            return folder
+    for report in (runs / name / "report.json", Path(name) / "report.json", Path(name)):
+        if report.name == "report.json" and report.is_file():
+            return report.parent
     raise UsageError(f"There is no run '{name}'.", hint=f"Runs are in {runs}.")

@@ -27,7 +27,7 @@ train:
   epochs: 100                # 0 takes the weights as they are
   imgsz: {imgsz}                 # side of the input in pixels, a multiple of 32
   # batch: 16
-  # device: "0"              # default: the GPU if there is one
+  # device: 0                # default: the GPU if there is one
 
 # quantize:
 #   exclude: [head]          # stays in float: `head`, or patterns of ONNX node names
@@ -63,7 +63,7 @@ def write_starter(data: Path, root: Path, *, weights: str, force: bool) -> Path:
         f"{', …' if len(seen.class_names) > 8 else ''}."
     )
     text = _TEMPLATE.format(
-        summary=summary.replace("\n", " "),
+        summary="".join(one if one.isprintable() else " " for one in summary),  # a comment is one line
         weights=_quoted(weights),
         path=_quoted(os.path.relpath(data, root)),
         imgsz=side,

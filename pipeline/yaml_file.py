@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from targets.errors import ConfigError, UsageError
 
 T = TypeVar("T")
+_MISSING = {"missing", "missing_argument"}
 KeyPath = tuple[str, ...]
 
 
@@ -120,7 +121,7 @@ def parse(kind: type[T], source: Source, *, hint: str) -> T:
     try:
         parsed: T = TypeAdapter(kind).validate_python(source.values)
     except ValidationError as exc:
-        problems += [_problem(error, source) for error in exc.errors()]
+        problems += _problems(exc.errors(), source)
     else:
         if not problems:
             return parsed
@@ -143,11 +144,32 @@ def _unknown_keys(kind: Any, values: Any, path: KeyPath, source: Source) -> Iter
         yield f"{source.place(inner)}: unknown key '{'.'.join(inner)}'; {advice}"
 
 
-def _problem(error: Any, source: Source) -> str:
-    path = tuple(str(part) for part in error["loc"])
-    given = "" if error["type"] in {"missing", "missing_argument"} else f" (got {error['input']!r})"
-    message = {"missing": "is missing", "missing_argument": "is missing"}.get(error["type"], error["msg"])
-    return f"{source.place(path)}: {'.'.join(path)}: {message}{given}"
+def _problems(errors: Iterable[Any], source: Source) -> Iterator[str]:
+    """Give a line for each key; where a value may be of several kinds, each kind has an error."""
+    messages: dict[KeyPath, list[str]] = {}
+    given: dict[KeyPath, str] = {}
+    for error in errors:
+        missing = error["type"] in _MISSING
+        path = _key_path(error["loc"], source.values, missing=missing)
+        messages.setdefault(path, []).append("is missing" if missing else error["msg"])
+        given[path] = "" if missing else f" (got {error['input']!r})"
+    for path, said in messages.items():
+        text = ", or ".join([said[0], *(one[0].lower() + one[1:] for one in said[1:])])
+        yield f"{source.place(path)}: {'.'.join(path)}: {text}{given[path]}"
+
+
+def _key_path(location: Iterable[int | str], values: Any, *, missing: bool) -> KeyPath:
+    """Give the keys on the way to an error, without the kinds that pydantic tried there."""
+    path: list[str] = []
+    for part in location:
+        if isinstance(values, dict) and (part in values or missing):
+            values = values.get(part)
+        elif isinstance(values, list) and isinstance(part, int):
+            values = values[part]
+        else:
+            break
+        path.append(str(part))
+    return tuple(path)
 
 
 def _by_line(problem: str) -> tuple[str, int, str]:

@@ -69,7 +69,7 @@ def run(  # noqa: PLR0913
     from pipeline.conduct import Request, conduct
     from pipeline.config import load_config
     from pipeline.gate import exit_code
-    from pipeline.profiles import find_profile
+    from pipeline.profiles import find_profiles
     from pipeline.progress import display
     from pipeline.summary import show
 
@@ -77,7 +77,7 @@ def run(  # noqa: PLR0913
         import_from(root)
         request = Request(
             config=load_config(config, settings or [], demo=demo, folder=root),
-            profiles={name: find_profile(name) for name in target or ["cpu"]},
+            profiles=find_profiles(target or ["cpu"]),
             folder=root,
             until=until or "",
         )
@@ -108,12 +108,12 @@ def plan(
 
     from pipeline.config import load_config
     from pipeline.preview import preview
-    from pipeline.profiles import find_profile
+    from pipeline.profiles import find_profiles
     from pipeline.summary import show_plan
 
     with errors(as_json=as_json):
         import_from(root)
-        profiles = [find_profile(name) for name in target or ["cpu"]]
+        profiles = [*find_profiles(target or ["cpu"]).values()]
         planned = preview(load_config(config, settings or [], demo=demo, folder=root), profiles, root)
         show_plan(planned)
     if as_json:
@@ -180,11 +180,12 @@ def check(
     - `pipeline check model.onnx --target cpu --target orin`
     """
     from pipeline.inspect import inspect, to_json, write_sarif
-    from pipeline.profiles import find_profile
+    from pipeline.profiles import find_profiles
     from pipeline.summary import show_findings
 
     with errors(as_json=as_json):
-        found = {name: inspect(model, find_profile(name)) for name in target or ["cpu"]}
+        profiles = find_profiles(target or ["cpu"])
+        found = {name: inspect(model, profile) for name, profile in profiles.items()}
         show_findings(model, found)
         if sarif:
             write_sarif(sarif, model, found)

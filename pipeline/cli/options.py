@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 from collections.abc import Iterator
@@ -17,7 +16,12 @@ from targets.errors import EdgeboundError
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 HERE = Path()
-Root = Annotated[Path, typer.Option("--root", help="Folder of the project; state is kept in its .edgebound.")]
+Root = Annotated[
+    Path,
+    typer.Option(
+        "--root", exists=True, file_okay=False, help="Folder of the project; state is kept in its .edgebound."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document as the last line of stdout.")]
 Config = Annotated[
     Path | None, typer.Option("--config", "-c", help="Configuration; default: pipeline.yaml in the root.")
@@ -48,10 +52,19 @@ def fail(what: str, hint: str, code: int, *, as_json: bool) -> NoReturn:
     """Tell what went wrong and what to do, and end with an exit code."""
     say(f"error: {what}\nhint:  {hint}")
     if as_json:
-        failure = {"what": what, "hint": hint, "code": code}
-        print_json(
-            json.dumps({"schema": 1, "verdict": "error", "reasons": [what], "error": failure, "targets": {}})
+        from pipeline.ladder import Failure, RunReport
+
+        nothing = RunReport(
+            run="",
+            verdict="error",
+            reasons=(what,),
+            error=Failure(what=what, hint=hint, code=code),
+            run_dir="",
+            seconds=0.0,
+            data="",
+            targets={},
         )
+        print_json(nothing.to_json())
     raise typer.Exit(code)
 
 

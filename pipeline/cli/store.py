@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli.options import HERE, Json, Root, errors, print_json, say
+
+if TYPE_CHECKING:
+    from pipeline.store import Store
 
 store_app = typer.Typer(help="Look after the store of finished steps.", no_args_is_help=True)
 
@@ -17,12 +21,11 @@ def store_ls(*, root: Root = HERE, as_json: Json = False) -> None:
     """List the finished steps, oldest first."""
     from dataclasses import asdict
 
-    from pipeline.store import Store
     from pipeline.summary import show_steps
     from pipeline.upkeep import ls
 
     with errors(as_json=as_json):
-        steps = ls(Store(root / ".edgebound"))
+        steps = ls(_store(root))
         show_steps(steps)
     if as_json:
         print_json(json.dumps([asdict(step) for step in steps]))
@@ -35,11 +38,10 @@ def store_fsck(
     root: Root = HERE,
 ) -> None:
     """Read every byte of the store; exit 1 if anything is wrong."""
-    from pipeline.store import Store
     from pipeline.upkeep import fsck
 
     with errors():
-        problems = fsck(Store(root / ".edgebound"), repair=repair)
+        problems = fsck(_store(root), repair=repair)
     for problem in problems:
         say(problem)
     say(f"{len(problems)} problems{' repaired' if repair and problems else ''}." if problems else "Clean.")
@@ -55,10 +57,22 @@ def store_gc(
     """Delete what has not been used for a while, and files that no step needs."""
     from datetime import datetime, timedelta, timezone
 
-    from pipeline.store import Store
     from pipeline.upkeep import gc
 
     with errors():
         now = datetime.now(timezone.utc)
-        freed = gc(Store(root / ".edgebound"), older_than=timedelta(days=days), now=now)
+        freed = gc(_store(root), older_than=timedelta(days=days), now=now)
     say(f"Freed {freed / 2**20:.1f} MiB.")
+
+
+def _store(root: Path) -> Store:
+    from pipeline.store import Store
+    from targets.errors import UsageError
+
+    store = Store(root / ".edgebound")
+    if not store.blobs.is_dir():
+        raise UsageError(
+            f"There is no store in {root.resolve()}: nothing has run there yet.",
+            hint="--root names another folder; `pipeline run` makes a store.",
+        )
+    return store

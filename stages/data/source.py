@@ -61,6 +61,11 @@ def describe(data: Data, base: Path) -> YoloSource | CocoSource:
     file = _find_file(data.path, base)
     if file.suffix.lower() == ".json":
         return find_coco(file, val=_given(data.val, base), images=_given(data.images, base))
+    if data.val or data.images:
+        raise UsageError(
+            f"`data.val` and `data.images` belong to a COCO JSON, but {file} is a data YAML.",
+            hint="Remove them: the YAML says by itself where its pictures are.",
+        )
     return find_yolo(file)
 
 

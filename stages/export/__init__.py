@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge, Le, MultipleOf
 
 from stages.artifact import Artifact
 from stages.stage import Progress
@@ -48,8 +50,8 @@ class Export:
     name: ClassVar[str] = "export"
     resumes: ClassVar[bool] = False
 
-    opset: int = 17
-    imgsz: int = 0
+    opset: Annotated[int, Ge(13), Le(20)] = 17
+    imgsz: Annotated[int, Ge(0), MultipleOf(32)] = 0
 
     def run(self, inputs: ExportInputs, out: Path, progress: Progress) -> Exported:
         """Export, simplify, and see that the result answers as the checkpoint does.

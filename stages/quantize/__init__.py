@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge
 
 from stages.artifact import Artifact
 from stages.stage import Progress
@@ -60,7 +62,7 @@ class Quantize:
     resumes: ClassVar[bool] = False
 
     exclude: tuple[str, ...] = ("head",)
-    calibration: int = 0
+    calibration: Annotated[int, Ge(0)] = 0
 
     def run(self, inputs: QuantizeInputs, out: Path, progress: Progress) -> Quantized:
         """Place, calibrate, insert.

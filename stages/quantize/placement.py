@@ -7,7 +7,7 @@ decoding in float, because boxes (0 to hundreds of pixels) and scores (0 to 1) c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import count
@@ -70,10 +70,10 @@ def place(model: onnx.ModelProto, *, exclude: Sequence[str]) -> Placement:
     graph = model.graph
     if any(node.op_type in {"QuantizeLinear", "DequantizeLinear"} for node in graph.node):
         raise ModelError("The model is quantized already.", hint="Quantize the FP32 export.")
-    initializers = {one.name for one in graph.initializer}
+    ranks = {one.name: len(one.dims) for one in graph.initializer}
     head = find_head(model)
     excluded = _excluded(graph.node, exclude, head)
-    weighted = [node for node in graph.node if is_weighted(node, initializers)]
+    weighted = [node for node in graph.node if is_weighted(node, ranks)]
     chosen = [node for node in weighted if node.name not in excluded]
     if not chosen:
         raise ModelError(
@@ -87,8 +87,8 @@ def place(model: onnx.ModelProto, *, exclude: Sequence[str]) -> Placement:
         chosen += [node for node in decoding if node not in chosen]
     return Placement(
         nodes=tuple(node.name for node in chosen),
-        activations=tuple(dict.fromkeys(name for name in activations if name not in initializers)),
-        weights=_weights(node for node in chosen if is_weighted(node, initializers)),
+        activations=tuple(dict.fromkeys(name for name in activations if name not in ranks)),
+        weights=_weights(node for node in chosen if is_weighted(node, ranks)),
         left_out=tuple(LeftOut(node.name, excluded[node.name]) for node in weighted if node.name in excluded),
     )
 
@@ -133,7 +133,7 @@ def find_head(model: onnx.ModelProto) -> Head:
     A convolution that is fed by a Softmax is DFL, an expectation with fixed weights: part of decoding.
     """
     graph = model.graph
-    initializers = {one.name for one in graph.initializer}
+    ranks = {one.name: len(one.dims) for one in graph.initializer}
     producer = {name: node for node in graph.node for name in node.output}
     outputs: set[str] = set()
     decoding: set[str] = set()
@@ -142,7 +142,7 @@ def find_head(model: onnx.ModelProto) -> Head:
         node = producer.get(queue.pop())
         if node is None or node.name in outputs | decoding:
             continue
-        if is_weighted(node, initializers) and not _is_dfl(node, producer):
+        if is_weighted(node, ranks) and not _is_dfl(node, producer):
             outputs.add(node.name)
         else:
             decoding.add(node.name)
@@ -150,9 +150,12 @@ def find_head(model: onnx.ModelProto) -> Head:
     return Head(frozenset(outputs), frozenset(decoding))
 
 
-def is_weighted(node: onnx.NodeProto, initializers: Iterable[str]) -> bool:
-    """Say whether a node multiplies its input with stored weights."""
-    return node.op_type in _CHANNEL_AXIS and len(node.input) > 1 and node.input[1] in initializers
+def is_weighted(node: onnx.NodeProto, ranks: Mapping[str, int]) -> bool:
+    """Say whether a node multiplies its input with stored weights; `ranks` are those of all initializers."""
+    if node.op_type not in _CHANNEL_AXIS or len(node.input) < 2:
+        return False
+    rank = ranks.get(node.input[1], 0)
+    return rank == 2 if node.op_type == "MatMul" else rank > 0
 
 
 def _is_dfl(node: onnx.NodeProto, producer: dict[str, onnx.NodeProto]) -> bool:

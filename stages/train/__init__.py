@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Lt, MultipleOf
 
 from stages.artifact import Artifact
 from stages.stage import Progress
@@ -85,7 +87,7 @@ class Train:
 
     Attributes:
         epochs: Times that all pictures are seen; 0 takes the weights as they are.
-        imgsz: Side of the square input, in pixels.
+        imgsz: Side of the square input, in pixels; a multiple of 32, the stride of all YOLOs.
         batch: Pictures at once; -1 lets Ultralytics fill the GPU's memory.
         device: `cpu`, or the number of one GPU; empty takes a GPU if there is one.
         seed: Of all that is random.
@@ -101,17 +103,18 @@ class Train:
 
     name: ClassVar[str] = "train"
     resumes: ClassVar[bool] = True
+    __pydantic_config__: ClassVar = {"coerce_numbers_to_str": True}  # `device: 0` needs no quotes
 
-    epochs: int = 100
-    imgsz: int = 640
-    batch: int = 16
+    epochs: Annotated[int, Ge(0)] = 100
+    imgsz: Annotated[int, Ge(64), MultipleOf(32)] = 640
+    batch: Annotated[int, Ge(1)] | Literal[-1] = 16
     device: str = ""
-    seed: int = 0
+    seed: Annotated[int, Ge(0), Lt(2**32)] = 0
     amp: bool = True
     optimizer: Optimizer = "auto"
-    lr0: float = 0.01
-    patience: int = 100
-    workers: int = 8
+    lr0: Annotated[float, Gt(0)] = 0.01
+    patience: Annotated[int, Ge(0)] = 100
+    workers: Annotated[int, Ge(0)] = 8
     cache: Literal["", "ram", "disk"] = ""
     overrides: Mapping[str, object] = field(default_factory=dict)
     weights: str = ""

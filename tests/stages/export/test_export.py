@@ -96,8 +96,8 @@ def test_the_graph_is_fixed_and_its_nodes_tell_their_module(
 def test_another_process_writes_the_same_bytes(checkpoint_of: CheckpointOf, tmp_path: Path) -> None:
     checkpoint = checkpoint_of("yolo11n")
     code = (
-        "from pathlib import Path; from stages.artifact import Artifact; from stages.stage import no_progress\n"
-        "from stages.export import Export, ExportInputs\n"
+        "from pathlib import Path; from stages.artifact import Artifact\n"
+        "from stages.export import Export, ExportInputs; from stages.stage import no_progress\n"
         f"inputs = ExportInputs(checkpoint=Artifact.of(Path({str(checkpoint.path)!r})))\n"
         f"print(Export().run(inputs, Path({str(tmp_path / 'there')!r}), no_progress).onnx.digest)"
     )

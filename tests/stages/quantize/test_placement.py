@@ -105,10 +105,8 @@ def test_weights_are_quantized_per_output_channel(
 def test_where_there_is_no_matrix_of_weights_nothing_is_quantized(
     build: Build, text: str, shape: tuple[int, ...]
 ) -> None:
-    with pytest.raises(ModelError, match="Nothing in the model can be quantized") as caught:
-        place(build(text, {"w": shape}), exclude=("head",))
-
-    assert caught.value.hint
+    with pytest.raises(ModelError, match="Nothing in the model can be quantized"):
+        place(build(text, {"w": shape}), exclude=())
 
 
 def test_a_model_whose_only_weights_are_excluded_cannot_be_quantized(build: Build) -> None:

@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import pytest
+
+from pipeline.profiles import find_profile, find_profiles, profile_names
+from targets.errors import ConfigError, UsageError
+from targets.profile import Budgets, TargetProfile
+
+OWN = "name: press-3\ndevice: Panel PC\nruntime: openvino\nprecisions: [int8]\nbudgets: {p99_ms: 20}\n"
+
+
+def write(folder: Path, text: str) -> str:
+    (folder / "own.yaml").write_text(text)
+    return str(folder / "own.yaml")
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_profiles_that_come_along_are_called_as_their_files(name: str) -> None:
+    assert find_profile(name).name == name
+
+
+def test_a_profile_is_found_by_name_and_jetpack() -> None:
+    assert find_profile("orin@6.2") == find_profile("orin")
+
+
+@pytest.mark.parametrize(
+    ("target", "what", "hint"),
+    [
+        ("cup", "There is no target 'cup'; did you mean 'cpu'?", "Known: cpu, cpu-ort, orin"),
+        ("", "There is no target ''.", "Known: "),
+        ("../cpu", "There is no target '../cpu'", "Known: "),
+        ("orin@5.1", "Target 'orin' is not described for JetPack 5.1.", "Known: orin@6.2."),
+        ("cpu@6.2", "Target 'cpu' is not described for JetPack 6.2.", "'cpu' has no JetPack."),
+    ],
+)
+def test_one_that_is_not_there_is_answered_with_what_is(target: str, what: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        find_profile(target)
+
+    assert caught.value.what.startswith(what)
+    assert caught.value.hint.startswith(hint)
+
+
+def test_a_file_of_ones_own_is_a_profile(tmp_path: Path) -> None:
+    assert find_profile(write(tmp_path, OWN)) == TargetProfile(
+        name="press-3",
+        device="Panel PC",
+        runtime="openvino",
+        precisions=("int8",),
+        budgets=Budgets(p99_ms=20.0),
+    )
+
+
+def test_a_wrong_file_is_told_with_all_lines(tmp_path: Path) -> None:
+    text = "name: press-3\nruntime: openvio\nprecision: [int8]\nthreads: many\ndialect: {opsets: 17}\n"
+
+    with pytest.raises(ConfigError) as caught:
+        find_profile(write(tmp_path, text))
+
+    assert [problem.removeprefix(f"{tmp_path}/") for problem in caught.value.problems] == [
+        "own.yaml: device: is missing",
+        (
+            "own.yaml:2: runtime: Input should be 'null', 'onnxruntime', 'openvino' or 'tensorrt' "
+            "(got 'openvio')"
+        ),
+        "own.yaml:3: unknown key 'precision'; did you mean 'precisions'?",
+        (
+            "own.yaml:4: threads: Input should be a valid integer, unable to parse string as an integer "
+            "(got 'many')"
+        ),
+        "own.yaml:5: unknown key 'dialect.opsets'; did you mean 'opset'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("name: ../x", "name: only letters"),
+        ("name: .hidden", "name: only letters"),
+        ("name: ''", "name: only letters"),
+        ("precisions: []", "precisions: at least one, and each once"),
+        ("precisions: [fp32, fp32]", "precisions: at least one, and each once"),
+        ("precisions: [fp32, fp16]", "precisions: this machine builds no fp16 engines yet"),
+        ("runtime: tensorrt", "runtime_version: There is no operator table for TensorRT ''."),
+        ("runtime: tensorrt\nruntime_version: '7.1'", "runtime_version: There is no operator table"),
+    ],
+)
+def test_what_no_run_could_do_is_refused_with_its_line(tmp_path: Path, line: str, problem: str) -> None:
+    lines = {one.partition(":")[0]: one for one in [*OWN.splitlines(), *line.splitlines()]}
+
+    with pytest.raises(ConfigError) as caught:
+        find_profile(write(tmp_path, "\n".join(lines.values()) + "\n"))
+
+    assert len(caught.value.problems) == 1
+    assert problem in caught.value.problems[0]
+    assert caught.value.problems[0].startswith(f"{tmp_path}/own.yaml")
+
+
+def test_profiles_of_a_run_are_called_as_they_were_asked_for_files_by_their_names(tmp_path: Path) -> None:
+    own = write(tmp_path, OWN)
+
+    assert [*find_profiles(["orin@6.2", own, "cpu", "cpu"])] == ["orin@6.2", "press-3", "cpu"]
+
+
+def test_two_profiles_cannot_have_one_name(tmp_path: Path) -> None:
+    own = write(tmp_path, OWN.replace("press-3", "cpu"))
+
+    with pytest.raises(UsageError, match="Two targets are called 'cpu'"):
+        find_profiles(["cpu", own])
