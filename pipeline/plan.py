@@ -37,11 +37,11 @@ from stages.verify import (
 )
 from stages.weights import find_weights
 from targets.errors import UnsupportedError, UsageError
-from targets.profile import Budgets, TargetProfile
+from targets.profile import Budgets, Dialect, TargetProfile
 
 
 def refuse_impossible(config: Config, profiles: Iterable[TargetProfile]) -> None:
-    """See that each target can have the precision that is to ship.
+    """See that each target can have the precision that is to ship, and the Q/DQ graph that it takes.
 
     Raises:
         UsageError: One cannot.
@@ -52,6 +52,11 @@ def refuse_impossible(config: Config, profiles: Iterable[TargetProfile]) -> None
             raise UsageError(
                 f"`build.precision: {wish}`, but {profile.name} has {', '.join(profile.precisions)}.",
                 hint="Set it to one of these, or to auto.",
+            )
+        if "int8" in profile.precisions and profile.dialect != Dialect():
+            raise UsageError(
+                f"{profile.name} wants {profile.dialect}, which the quantizer does not write yet.",
+                hint=f"It writes {Dialect()}; leave int8 out of the profile's precisions, or the dialect.",
             )
 
 

@@ -129,9 +129,9 @@ def register_modules(packages: Sequence[str]) -> None:
     for package in packages:
         try:
             importlib.import_module(package)
-        except ImportError as exc:
+        except Exception as exc:
             raise UsageError(
-                f"`model.modules` names {package}, which cannot be imported: {exc}.",
+                f"`model.modules` names {package}, which cannot be imported: {type(exc).__name__}: {exc}.",
                 hint="Put the package beside pipeline.yaml, or install it into this environment.",
             ) from exc
         for cls in _module_classes(package):

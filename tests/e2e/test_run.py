@@ -102,6 +102,15 @@ def test_orin_does_the_work_of_the_host_and_says_what_is_missing(project: Path) 
     assert sorted(path.name for path in handed_out.iterdir()) == ["export-fp32", "quantize-int8"]
 
 
+def test_onnx_runtime_is_a_target_of_its_own(project: Path) -> None:
+    result = run(project, SMALL, "--target", "cpu-ort")
+    target = result.document["targets"]["cpu-ort"]
+
+    assert result.code == 0
+    assert target["runtime"] == "onnxruntime"
+    assert [rung["runtime"] for rung in target["ladder"] if rung["candidate"]] == ["onnxruntime"] * 2
+
+
 def test_of_two_targets_the_worse_counts(project: Path) -> None:
     result = run(project, SMALL, "--target", "orin", "--target", "cpu")
 

@@ -12,6 +12,8 @@ from stages.yolo import load_checkpoint
 from targets.errors import ModelError
 from targets.model import InputSpec, ModelSpec, load_model_spec
 
+pytestmark = pytest.mark.slow  # they load torch, and train or export
+
 SLOW = pytest.mark.slow
 FAMILIES = [
     "yolo11n",

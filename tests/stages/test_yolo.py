@@ -71,6 +71,14 @@ def test_a_module_with_the_name_of_a_stock_one_is_refused(
     assert "MyConv" in caught.value.hint
 
 
+def test_a_package_that_fails_to_import_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_blocks.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(UsageError, match="broken_blocks, which cannot be imported: ZeroDivisionError"):
+        register_modules(["broken_blocks"])
+
+
 def test_an_unknown_layer_is_named(small_yaml: Callable[..., str]) -> None:
     with pytest.raises(UsageError, match="names 'Simam', which Ultralytics") as caught:
         build_detector(yaml.safe_load(small_yaml("Simam")), classes=3)

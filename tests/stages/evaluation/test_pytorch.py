@@ -6,6 +6,8 @@ import pytest
 from stages.artifact import Artifact
 from stages.evaluation.pytorch import open_checkpoint
 
+pytestmark = pytest.mark.slow  # they load torch, and train or export
+
 
 @pytest.mark.parametrize(
     ("family", "shape"), [("yolo11n", (2, 4 + 3, 84)), ("yolo26n", (2, 84, 6))], ids=["raw", "end to end"]

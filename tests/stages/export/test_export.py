@@ -16,6 +16,8 @@ from stages.stage import no_progress
 from targets.errors import ExportError, UsageError
 from targets.model import load_model_spec
 
+pytestmark = pytest.mark.slow  # they load torch, and train or export
+
 SLOW = pytest.mark.slow
 CheckpointOf = Callable[..., Artifact]
 

@@ -13,6 +13,8 @@ from stages.train.start import load_start, load_weights
 from stages.weights import find_weights
 from targets.errors import EdgeboundError, ModelError, UsageError
 
+pytestmark = pytest.mark.slow  # they load torch, and train or export
+
 CLASSES = ("hole", "scratch", "stain")
 
 

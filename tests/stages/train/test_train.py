@@ -20,6 +20,8 @@ from stages.yolo import load_checkpoint
 from targets.errors import EdgeboundError, UsageError
 from targets.model import load_model_spec
 
+pytestmark = pytest.mark.slow  # they load torch, and train or export
+
 Drawn = tuple[Artifact, Artifact]
 EXACT = {"nbs": 4, "close_mosaic": 1}  # with no gradient carried from batch to batch, resuming is exact
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
