@@ -121,6 +121,7 @@ class Runner:
             cached = entry is not None
             if entry is None:
                 entry = self._make(stage, inputs, {**record, "label": label}, key)
+            self.store.mark_used(key)
         result = result_of(self.store, stage, entry)
         done = Done(
             stage=stage.name,

@@ -98,12 +98,16 @@ class Store:
             files = oci.files_of(manifest)
             for file in files.values():
                 self._check(file["digest"], action["stats"])
-            os.utime(self.actions / key)  # `gc` goes by the last use
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (_ChangedError, ValueError, KeyError, TypeError):
             return None
         return Entry(key=key, manifest=action["manifest"], record=record, files=files)
+
+    def mark_used(self, key: str) -> None:
+        """Note that a run needed a finished step; `gc` goes by the last use."""
+        with explained(self.root):
+            os.utime(self.actions / key)
 
     def open(self, entry: Entry, name: str, digest: str) -> Artifact:
         """Give the artifact `name` of `entry` as a folder of read-only files."""
