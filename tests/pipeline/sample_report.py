@@ -105,7 +105,7 @@ def sample_run(**targets: TargetResult) -> RunReport:
         verdict=verdict,
         reasons=reasons,
         error=None,
-        run_dir="/home/ci/steel/.edgebound/runs/20260504-093012-7f3a",
+        run_dir="ci/steel/.edgebound/runs/20260504-093012-7f3a",
         seconds=571.3,
         data="demo",
         targets=targets,

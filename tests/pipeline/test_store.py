@@ -52,6 +52,7 @@ def test_skopeo_reads_the_store(store: Store, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr.decode()
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments_lose_nothing_and_leave_nothing_half_done(store: Store) -> None:
     """Children are forked, killed after a random time, and followed by others in the same folder."""
     random.seed(7)

@@ -89,7 +89,7 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
         load_source(tmp_path / "none.yaml")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80, deadline=None)
 @given(
     text=st.one_of(
         st.text(max_size=60),

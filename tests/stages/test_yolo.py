@@ -25,6 +25,7 @@ assert os.environ.get("OMP_NUM_THREADS") == before.get("OMP_NUM_THREADS")
 """
 
 
+@pytest.mark.slow
 def test_importing_it_asks_no_network_and_leaves_home_and_terminal_alone(tmp_path: Path) -> None:
     home = {**os.environ, "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
 
