@@ -44,6 +44,9 @@ def errors(*, as_json: bool = False) -> Iterator[None]:
     except EdgeboundError as exc:
         fail(exc.what, exc.hint, exc.code, as_json=as_json)
     except KeyboardInterrupt:
+        # Had it broken into an exec() or eval(), as while packages load, Python would die by SIGINT at its
+        # end and not with our exit code; the next exec() clears that flag (CPython, run_eval_code_obj).
+        exec("")  # noqa: S102
         hint = "Finished steps are kept, and so is what training had; the same command goes on from there."
         fail("Interrupted.", hint, INTERRUPTED, as_json=as_json)
 

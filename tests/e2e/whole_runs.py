@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -43,8 +44,19 @@ def options(settings: dict[str, object]) -> list[str]:
 def start(folder: Path, *args: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     return subprocess.Popen(
-        command(*args), cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(*args),
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_hear_ctrl_c,  # noqa: PLW1509  (no threads here)
     )
+
+
+def _hear_ctrl_c() -> None:
+    """Undo what a shell does to the jobs that it starts in the background, the test run itself perhaps."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def outcome(process: subprocess.Popen[str]) -> Outcome:
