@@ -23,7 +23,7 @@ from pipeline.rungs import data_summary, epochs, rungs
 from pipeline.runner import Reporter, Runner, StoppedError
 from pipeline.store import Store
 from stages.data import Prepared
-from targets.errors import EdgeboundError, EvidenceError, UnsupportedError
+from targets.errors import EdgeboundError, UnsupportedError
 from targets.host import describe_host, fingerprint
 from targets.profile import TargetProfile
 
@@ -88,7 +88,8 @@ def conduct(request: Request, reporter: Reporter) -> RunReport:
     try:
         _work(run)
     except StoppedError as exc:
-        run.targets |= {name: _without(run, exc, "inconclusive", name) for name in request.profiles}
+        unjudged = request.profiles.keys() - run.targets.keys()
+        run.targets |= {name: _without(run, exc, "inconclusive", name) for name in sorted(unjudged)}
     except EdgeboundError as exc:
         error = exc
     report = replace(_report(run, error), seconds=time.perf_counter() - begin, started_at=started.isoformat())
@@ -157,13 +158,12 @@ def _on_the_device(run: _Run, name: str, judgement: Judgement, forms: Sequence[V
         if form.variant.parent is not None:
             _copy(form.variant, run.directory / name / form.variant.id)
     version = f"{profile.runtime} {profile.runtime_version}".strip()
-    missing = EvidenceError(
-        f"no engine for {profile.device}: {version} engines are built on the device (they are not portable), "
-        "and this version of edgebound reaches none",
-        hint=f"The checked ONNX files are in {run.directory / name}.",
+    missing = (
+        f"no engine for {profile.device}: {version} engines are built on the device, and no device is reached",
+        f"The checked ONNX files are in {run.directory / name}.",
     )
     refused = judgement.verdict == "refuse"
-    reasons = (*judgement.reasons, missing.what, missing.hint) if refused else (missing.what, missing.hint)
+    reasons = (*judgement.reasons, *missing) if refused else missing
     verdict: Verdict = "refuse" if refused else "inconclusive"
     return TargetResult(
         verdict=verdict,

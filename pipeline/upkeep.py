@@ -14,6 +14,7 @@ from pipeline import oci
 from pipeline.files import explained, write_atomically
 from pipeline.store import Store
 from stages.artifact import digest_file, walk
+from targets.errors import StoreError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +131,11 @@ def _absent(store: Store, key: str) -> set[str]:
 
 
 def _index_problems(store: Store) -> Iterator[str]:
-    listed = {one["annotations"][oci.REF_NAME]: one["digest"] for one in store.listed()}
+    try:
+        listed = {one["annotations"][oci.REF_NAME]: one["digest"] for one in store.listed()}
+    except StoreError as exc:
+        yield exc.what
+        return
     for key in store.step_keys():
         if listed.get(key) != f"sha256:{_manifest(store, key)[0]}":
             yield f"step {key[:12]} is not in index.json"
@@ -139,7 +144,9 @@ def _index_problems(store: Store) -> Iterator[str]:
 def _write_index(store: Store) -> None:
     manifests = []
     for key in store.step_keys():
-        name, _ = _manifest(store, key)
+        name, readable = _manifest(store, key)
+        if not readable:  # damaged; `fsck` tells of it
+            continue
         size = (store.blobs / name).stat().st_size
         named = oci.descriptor(oci.MANIFEST_TYPE, f"sha256:{name}", size, **{oci.REF_NAME: key})
         manifests.append(named)

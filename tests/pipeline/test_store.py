@@ -119,6 +119,26 @@ def test_fsck_finds_a_lost_blob(store: Store) -> None:
     assert fsck(store) != []
 
 
+def test_fsck_tells_of_a_broken_index_and_writes_it_anew(store: Store) -> None:
+    chain(store, length=3)
+    (store.root / "store" / "index.json").write_text("{")
+
+    assert any("index.json is not an OCI index" in problem for problem in fsck(store))
+    fsck(store, repair=True)
+    assert fsck(store) == []
+
+
+def test_gc_goes_on_where_a_manifest_is_lost(store: Store) -> None:
+    chain(store, length=4)
+    (store.blobs / store.listed()[0]["digest"].removeprefix("sha256:")).unlink()
+
+    gc(store, older_than=timedelta(days=30), now=datetime.now(timezone.utc))
+
+    assert len(store.listed()) == 2
+    chain(store, length=4)
+    assert fsck(store) == []
+
+
 def test_gc_frees_what_was_not_used_for_long_and_keeps_the_rest(store: Store) -> None:
     chain(store, length=4)
     old, *kept = ls(store)
