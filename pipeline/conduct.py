@@ -159,7 +159,7 @@ def _on_the_device(run: _Run, name: str, judgement: Judgement, forms: Sequence[V
             _copy(form.variant, run.directory / name / form.variant.id)
     version = f"{profile.runtime} {profile.runtime_version}".strip()
     missing = (
-        f"no engine for {profile.device}: {version} engines are built on the device, and no device is reached",
+        f"no engine for {profile.device}: {version} engines are built on the device, and none is reached",
         f"The checked ONNX files are in {run.directory / name}.",
     )
     refused = judgement.verdict == "refuse"
