@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, Mapping
 
 from targets.errors import ModelError
-from targets.profile import Budgets, Dialect, Precision, RuntimeName, TargetProfile
+from targets.profile import Budgets, Dialect, Precision, Rates, RuntimeName, TargetProfile
 
 SCHEMA = 1
 FILE_NAME = "manifest.json"
@@ -109,6 +109,7 @@ def _read_profile(record: Mapping[str, Any]) -> TargetProfile:
         record,
         dialect=Dialect(**record["dialect"]),
         budgets=Budgets(**record["budgets"]),
+        rates=Rates(**record.get("rates", {})),
         precisions=tuple(record["precisions"]),
     )
     return TargetProfile(**fields)

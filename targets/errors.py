@@ -8,6 +8,7 @@ EdgeboundError            1  something failed
 ├── ModelError            1  a checkpoint, an ONNX file or an engine cannot be read
 │   └── ExportError       1  a module of the model cannot be exported
 ├── UnsupportedError      5  the target cannot run the model
+├── BudgetError           3  no INT8 form of the model is as accurate as it has to be
 ├── EvidenceError         4  evidence is missing: no device, no measurement
 └── StoreError            1  the store cannot be read or written
     └── DiskFullError     1  … because the disk is full
@@ -72,6 +73,12 @@ class UnsupportedError(EdgeboundError):
     """The target cannot run the model."""
 
     code = 5
+
+
+class BudgetError(EdgeboundError):
+    """No INT8 form of the model is as accurate as it has to be."""
+
+    code = 3
 
 
 class EvidenceError(EdgeboundError):

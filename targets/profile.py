@@ -14,13 +14,33 @@ class Dialect:
 
     Attributes:
         opset: ONNX operator set version of the quantized graph.
-        scale_dtype: Type of the scales; FP16 scales need opset 19.
-        symmetric: Activations too have zero point 0 (TensorRT takes nothing else).
+        scale_dtype: Type of the scales, and of all that is not INT8; FP16 scales need opset 19.
+        symmetric: Activations too have zero point 0 (TensorRT takes nothing else); otherwise they are UINT8.
+        reduced_range: Weights have 7 bits where activations are often in the upper half of their range. CPUs
+            without VNNI add two products of 8 bits in 16, which saturates.
+        tensor_cores: INT8 runs on Tensor Cores: convolutions with few channels stay in float.
     """
 
     opset: int = 17
     scale_dtype: ScaleDtype = "float32"
     symmetric: bool = True
+    reduced_range: bool = False
+    tensor_cores: bool = False
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Peak rates of the device, dense, for the cost model; None means nobody said.
+
+    Attributes:
+        fp16_tflops: FP16 multiply-adds, two operations each, in 10^12 a second.
+        int8_tops: INT8 multiply-adds, likewise.
+        bandwidth_gb_s: Of the memory, in 10^9 bytes a second.
+    """
+
+    fp16_tflops: Optional[float] = None
+    int8_tops: Optional[float] = None
+    bandwidth_gb_s: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +73,7 @@ class TargetProfile:
         local: An engine for it can be built and run on this machine.
         threads: CPU threads of an engine; 0 leaves the choice to the runtime.
         budgets: Limits of the application.
+        rates: Of the device.
         sources: Where each fact comes from, by field name.
     """
 
@@ -68,4 +89,5 @@ class TargetProfile:
     local: bool = True
     threads: int = 0
     budgets: Budgets = field(default_factory=Budgets)
+    rates: Rates = field(default_factory=Rates)
     sources: Mapping[str, str] = field(default_factory=dict)

@@ -2,7 +2,6 @@
 
 import shutil
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterator, Tuple, Type
 
@@ -16,16 +15,8 @@ MODEL_NAME = "model.onnx"
 _ONLY_FATAL = 4  # OrtLoggingLevel: what goes wrong is raised, and told once
 
 
-@dataclass(frozen=True)
 class OrtRuntime:
-    """ONNX Runtime with its CPU execution provider.
-
-    Attributes:
-        simulate: Compute Q/DQ graphs in float, rounding included, in place of integer kernels: the reference
-            for a quantized graph, the same on every CPU (design decision D1).
-    """
-
-    simulate: bool = False
+    """ONNX Runtime with its CPU execution provider."""
 
     def version(self) -> str:
         """Give the version of onnxruntime.
@@ -78,8 +69,6 @@ class OrtRuntime:
         options.intra_op_num_threads = profile.threads
         # Else threads spin on after a call and slow down whoever is next: 1.5 times the latency in turns.
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        if self.simulate:
-            options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
             return onnxruntime.InferenceSession(
                 engine / MODEL_NAME, options, providers=["CPUExecutionProvider"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator
 
 from targets.errors import EvidenceError, ModelError, UnsupportedError
 from targets.profile import TargetProfile
+from targets.runtimes.ov_repeats import drop_repeats
 from targets.runtimes.ov_signed import offset_signed_activations
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class OvRuntime:
         openvino = _import_openvino()
         try:
             graph = openvino.Core().read_model(model)
+            drop_repeats(graph)
             offset_signed_activations(graph)
             _number_nodes(graph)
             openvino.save_model(graph, out / MODEL_NAME, compress_to_fp16=False)

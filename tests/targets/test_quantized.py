@@ -8,8 +8,8 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+from stages.evaluation.simulation import open_simulation
 from targets.profile import RuntimeName, TargetProfile
-from targets.runtimes.ort import OrtRuntime
 from targets.runtimes.ov import OvRuntime
 
 Profiles = Callable[[RuntimeName], TargetProfile]
@@ -64,6 +64,16 @@ class QdqGraph:
         onnx.save(model, folder / "model.onnx")
 
 
+def _save_concat_of_int8(folder: Path) -> None:
+    """Save a neck whose Concat works on INT8: rounded on one grid before it and behind it."""
+    graph = QdqGraph(np.uint8(9))
+    branches = [
+        graph.swished(graph.convolved(graph.quantized("images", scale), 16)) for scale in (0.03, 0.017)
+    ]
+    joined = graph.joined([graph.quantized(branch, 0.03) for branch in branches])
+    graph.save(graph.convolved(graph.quantized(joined, 0.03), 32), folder)
+
+
 def _save_neck(folder: Path, zero_point: np.ndarray) -> None:
     """Save what YOLO's necks are made of: branches joined, quantized, convolved."""
     graph = QdqGraph(zero_point)
@@ -89,7 +99,7 @@ def test_openvino_agrees_with_the_float_simulation(
     engine.mkdir()
     OvRuntime().build(tmp_path / "model.onnx", profile("openvino"), engine)
 
-    with OrtRuntime(simulate=True).open(tmp_path, profile("onnxruntime")) as infer:
+    with open_simulation(tmp_path, profile("onnxruntime")) as infer:
         expected = infer(images)
     with OvRuntime().open(engine, profile("openvino")) as infer:
         output = infer(images)
@@ -114,6 +124,34 @@ def test_openvino_computes_quantized_convolutions_in_int8(tmp_path: Path, profil
 
     assert len(kinds) == 3
     assert set(kinds) <= {"u8", "i8"}
+
+
+def test_openvino_does_not_round_again_what_a_concat_only_moves(tmp_path: Path, profile: Profiles) -> None:
+    import openvino
+
+    from targets.runtimes.ov_repeats import drop_repeats
+
+    images = np.random.default_rng(1).normal(size=(1, 16, 20, 20)).astype(np.float32)
+    _save_concat_of_int8(tmp_path)
+    graph = openvino.Core().read_model(tmp_path / "model.onnx")
+    before = openvino.Core().compile_model(graph, "CPU")(images)[0]
+
+    dropped = drop_repeats(graph)
+    after = openvino.Core().compile_model(graph, "CPU")(images)[0]
+
+    assert dropped == 1
+    assert sum(node.get_type_name() == "FakeQuantize" for node in graph.get_ops()) == 4
+    np.testing.assert_allclose(after, before, atol=1e-5)
+
+
+def test_rounding_to_another_grid_is_no_repeat(tmp_path: Path) -> None:
+    import openvino
+
+    from targets.runtimes.ov_repeats import drop_repeats
+
+    _save_neck(tmp_path, np.uint8(9))
+
+    assert drop_repeats(openvino.Core().read_model(tmp_path / "model.onnx")) == 0
 
 
 def test_float_models_are_left_alone_by_the_rewrite(model_folder: Path) -> None:
