@@ -1,35 +1,54 @@
-"""Quantize: an FP32 ONNX model becomes an INT8 one, with the precision written into the graph as Q/DQ."""
+"""Quantize: an FP32 ONNX model becomes an INT8 one, with the precision written into the graph as Q/DQ.
+
+Four stages work together, each a step of its own: `calibration.Calibrate` looks at the pictures, once for
+all; `rank.Rank` says what each block costs in accuracy; `Quantize` makes an INT8 graph, `half.Halve` an FP16 one.
+"""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from annotated_types import Ge
+from annotated_types import Gt, Le
 
 from stages.artifact import Artifact
+from stages.quantize.calibration import Method
 from stages.stage import Progress
-from targets.model import load_model_spec
-from targets.profile import Dialect
+from targets.profile import Dialect, RuntimeName
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizeInputs:
-    """What is quantized, with which pictures, for which kind of target.
+    """What is quantized, for which kind of target.
 
     Attributes:
         onnx: The exported model.
+        statistics: What `Calibrate` saw of it.
         index: The prepared data set.
         pictures: Its pictures.
         dialect: The Q/DQ graph that the target takes.
+        runtime: What will read it.
+        runtime_version: Of that; empty: the one installed here.
+        half: The FP16 form, where the dialect has FP16 scales: what is not INT8 is as it is there.
     """
 
     onnx: Artifact
+    statistics: Artifact
     index: Artifact
     pictures: Artifact
     dialect: Dialect
+    runtime: RuntimeName
+    runtime_version: str = ""
+    half: Artifact | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftInFloat:
+    """A weighted node that stays in float, and why."""
+
+    node: str
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +56,14 @@ class Quantized:
     """An INT8 model.
 
     Attributes:
-        onnx: `model.onnx`, `model.json`, and `placement.json` with what was quantized, and what not and why.
-        quantized: Nodes that compute in INT8.
+        onnx: `model.onnx`, `model.json`, and what was placed where as `placement.txt` and `placement.json`.
+        summary: How much of the model computes in INT8, in a sentence.
         left_out: Weighted nodes that stay in float.
     """
 
     onnx: Artifact
-    quantized: int
-    left_out: int
+    summary: str
+    left_out: tuple[LeftInFloat, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,46 +74,31 @@ class Quantize:
         exclude: What stays in float: `head` (the head's output convolutions, DFL and decoding), and
             patterns of node names, as `/model.0/*`. Empty: the whole graph, decoding included, which is a
             sure way to lose a detector.
-        calibration: Training pictures that activation ranges are taken from; 0: all that were picked.
+        method: How the range of an activation follows from what calibration saw: `mse` has the least squared
+            error of rounding and clipping; `minmax` clips nothing; `percentile`; `entropy` as in TensorRT;
+            `reconstruction` tries these four, tensor by tensor, at the output of what reads it.
+        percentile: For that method: how many of the values are kept, in percent.
+        correct_bias: Take the mean error that rounded weights make out of the biases (M. Nagel et al.,
+            "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019).
     """
 
     name: ClassVar[str] = "quantize"
     resumes: ClassVar[bool] = False
 
     exclude: tuple[str, ...] = ("head",)
-    calibration: Annotated[int, Ge(0)] = 0
+    method: Method = "mse"
+    percentile: Annotated[float, Gt(50), Le(100)] = 99.99
+    correct_bias: bool = True
 
     def run(self, inputs: QuantizeInputs, out: Path, progress: Progress) -> Quantized:
-        """Place, calibrate, insert.
+        """Place, find grids, correct biases, insert, and see that the target's parser takes it.
 
         Raises:
-            ModelError: The model cannot be read, is quantized already, or its activations are not finite.
+            ModelError: The model cannot be read, is quantized already, or becomes something that the parser
+                does not take.
+            UsageError: A pattern fits no node.
+            DataError: The statistics are not of this model, or broken.
         """
-        import onnx
+        from stages.quantize.quantize import quantize
 
-        from stages.dataset import load_dataset
-        from stages.onnx_files import load_onnx
-        from stages.quantize.calibrate import CalibrationPictures, activation_scales
-        from stages.quantize.insert import insert_qdq
-        from stages.quantize.placement import name_nodes, place
-
-        model = name_nodes(load_onnx(inputs.onnx / "model.onnx"))
-        placement = place(model, exclude=self.exclude)
-        spec = load_model_spec(inputs.onnx.path)
-        chosen = load_dataset(inputs.index).calibration[: self.calibration or None]
-        scales = activation_scales(
-            model,
-            placement.activations,
-            CalibrationPictures(inputs.pictures, chosen),
-            spec=spec.input,
-            progress=progress,
-        )
-        folder = out / "onnx"
-        folder.mkdir()
-        onnx.save(insert_qdq(model, placement, scales), folder / "model.onnx")
-        replace(spec, parent_digest=inputs.onnx.digest).save(folder)
-        report = {**asdict(placement), "scales": scales}
-        (folder / "placement.json").write_text(json.dumps(report, indent=1, sort_keys=True) + "\n")
-        return Quantized(
-            onnx=Artifact.of(folder), quantized=len(placement.nodes), left_out=len(placement.left_out)
-        )
+        return quantize(self, inputs, out, progress)

@@ -1,26 +1,41 @@
-"""Placement: which tensors of a graph become INT8, and which stay in float and why.
+"""Placement: who reads INT8, which tensors share a scale, and what stays in float and why.
 
-The rules are NVIDIA's for explicit quantization: Q/DQ on the inputs of weighted operators, activations per
-tensor, weights per output channel, bias in float; the last convolutions of each head branch, DFL and box
-decoding in float, because boxes (0 to hundreds of pixels) and scores (0 to 1) cannot share 256 levels.
+The rules are NVIDIA's for explicit quantization (TensorRT's developer guide; the toolkits' notes on residual
+networks), which suit CPUs as well:
+
+- weighted operators read INT8: activations per tensor, weights per output channel, bias in float;
+- what only moves values (Concat, MaxPool, Split, ...) works on INT8 where all that read it do; its tensors
+  share one scale, so that nothing is requantized on the way; AveragePool likewise, with a scale of its own
+  for what it gives;
+- a residual Add reads INT8 on the shortcut alone: the other input comes fresh out of a convolution, which
+  fuses the Add;
+- nothing is put between a convolution and its activation, which every engine fuses;
+- the last convolutions of each head branch, DFL and box decoding stay in float, because boxes (0 to hundreds
+  of pixels) and scores (0 to 1) cannot share 256 levels;
+- so does what works on candidates chosen by score, as RT-DETR's decoder: it computes with their coordinates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from itertools import count
 
 import onnx
 
+from stages.evaluation.qdq import is_quantized
+from stages.quantize.graph import Edge, Graph, attribute
+from stages.quantize.head import Head, channel_axis, find_head, is_weighted
+from stages.quantize.residual import find_shortcut
 from targets.errors import ModelError, UsageError
 
 HEAD = "head"
-# Axis of the output channels in the weight (ONNX operator definitions).
-_CHANNEL_AXIS = {"Conv": 0, "ConvTranspose": 1, "MatMul": 1, "Gemm": 1}
-# Operators that hand values on as they are, so that one can look through them for what feeds a node.
-_TRANSPARENT = {"Transpose", "Reshape", "Identity", "Squeeze", "Unsqueeze"}
+_MOVES = {
+    "Concat", "DepthToSpace", "Flatten", "Identity", "MaxPool", "Reshape", "Slice", "SpaceToDepth", "Split",
+    "Squeeze", "Transpose", "Unsqueeze",
+}  # fmt: skip
+_FEW_CHANNELS = 16  # Tensor Cores work on 16 INT8 channels at a time; ModelOpt draws the line there too
+_GROUP_CHANNELS = 8  # of a depthwise convolution that TensorRT has an INT8 kernel for
 
 
 @dataclass(frozen=True)
@@ -44,130 +59,210 @@ class Placement:
     """What becomes INT8.
 
     Attributes:
-        nodes: Names of the nodes that compute in INT8.
-        activations: Tensors that get a Q/DQ pair.
+        nodes: Names of the weighted nodes that compute in INT8; with the head, its decoding too.
+        edges: Inputs that read the INT8 form of an activation, those of `nodes` and of what moves values.
+        groups: Tensors that get a Q/DQ pair; those of a group share one scale.
         weights: Initializers that are stored as INT8.
         left_out: Weighted nodes that stay in float.
     """
 
     nodes: tuple[str, ...]
-    activations: tuple[str, ...]
+    edges: tuple[Edge, ...]
+    groups: tuple[tuple[str, ...], ...]
     weights: tuple[Weight, ...]
     left_out: tuple[LeftOut, ...]
 
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """All tensors that get a Q/DQ pair."""
+        return tuple(name for group in self.groups for name in group)
 
-def place(model: onnx.ModelProto, *, exclude: Sequence[str]) -> Placement:
+
+def place(model: onnx.ModelProto, *, exclude: Sequence[str], tensor_cores: bool = False) -> Placement:
     """Decide what becomes INT8.
 
     Args:
         model: FP32, with named nodes.
         exclude: `head` and patterns of node names.
+        tensor_cores: The target computes INT8 on Tensor Cores, which are slow on few channels.
 
     Raises:
-        ModelError: It holds Q/DQ already, or nothing in it can be quantized.
+        ModelError: It is quantized already, not FP32, or nothing in it can be quantized.
         UsageError: A pattern fits no node.
     """
-    graph = model.graph
-    if any(node.op_type in {"QuantizeLinear", "DequantizeLinear"} for node in graph.node):
-        raise ModelError("The model is quantized already.", hint="Quantize the FP32 export.")
-    ranks = {one.name: len(one.dims) for one in graph.initializer}
-    head = find_head(model)
-    excluded = _excluded(graph.node, exclude, head)
-    weighted = [node for node in graph.node if is_weighted(node, ranks)]
-    chosen = [node for node in weighted if node.name not in excluded]
+    graph = Graph(model)
+    weighted = [node for node in graph.nodes if is_weighted(node, graph.weights)]
+    _refuse_others(graph, weighted)
+    head = find_head(graph)
+    reasons = _excluded(graph.nodes, exclude, head)
+    if tensor_cores:
+        slow = {node.name: reason for node in weighted if (reason := _slow_on_tensor_cores(node, graph))}
+        reasons = slow | reasons
+    chosen = [node for node in weighted if node.name not in reasons and node.input[0] not in graph.weights]
     if not chosen:
         raise ModelError(
             "Nothing in the model can be quantized: it has no weighted operator that is not excluded.",
             hint="Look at quantize.exclude.",
         )
-    activations = [node.input[0] for node in chosen]
-    if HEAD not in exclude:
-        decoding = [node for node in graph.node if node.name in head.decoding and node.name not in excluded]
-        activations += _float_tensors(model, decoding)
-        chosen += [node for node in decoding if node not in chosen]
+    edges, moving = _edges(graph, {node.name for node in chosen}, reasons.keys())
+    whole = HEAD not in exclude
+    decoding = [node for node in graph.nodes if whole and node.name in head.decoding - reasons.keys()]
+    edges |= {
+        Edge(node.name, position)
+        for node in decoding
+        for position, name in enumerate(node.input)
+        if name in graph.floats and name not in graph.weights
+    }
     return Placement(
-        nodes=tuple(node.name for node in chosen),
-        activations=tuple(dict.fromkeys(name for name in activations if name not in ranks)),
-        weights=_weights(node for node in chosen if is_weighted(node, ranks)),
-        left_out=tuple(LeftOut(node.name, excluded[node.name]) for node in weighted if node.name in excluded),
+        nodes=tuple(node.name for node in graph.nodes if node in chosen or node in decoding),
+        edges=tuple(edge for edge in _all_edges(graph) if edge in edges),
+        groups=tuple(_groups(graph, edges, moving, ends=whole)),
+        weights=_weights(node for node in chosen),
+        left_out=tuple(LeftOut(node.name, reasons[node.name]) for node in weighted if node.name in reasons),
     )
+
+
+def _refuse_others(graph: Graph, weighted: Iterable[onnx.NodeProto]) -> None:
+    """See that the model is an FP32 one."""
+    if is_quantized(graph.model):
+        raise ModelError("The model is quantized already.", hint="Quantize the FP32 export.")
+    for node in weighted:
+        kind = graph.weights[node.input[1]].data_type
+        if kind != onnx.TensorProto.FLOAT:
+            raise ModelError(
+                f"The weights of {node.op_type} '{node.name}' are {onnx.TensorProto.DataType.Name(kind)}.",
+                hint="Quantize the FP32 export.",
+            )
+
+
+def _all_edges(graph: Graph) -> Iterator[Edge]:
+    for node in graph.nodes:
+        yield from (Edge(node.name, position) for position in range(len(node.input)))
 
 
 def _weights(nodes: Iterable[onnx.NodeProto]) -> tuple[Weight, ...]:
     """Give each weight once: where nodes share one, the first says along which axis it is quantized."""
     weights: dict[str, Weight] = {}
     for node in nodes:
-        weights.setdefault(node.input[1], Weight(node.input[1], _channel_axis(node)))
+        weights.setdefault(node.input[1], Weight(node.input[1], channel_axis(node)))
     return tuple(weights.values())
 
 
-def name_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Give a name of its own to each node that has none, in place; placement goes by names."""
-    given = {node.name for node in model.graph.node}
-    numbers = count()
-    taken = {""}
-    for node in model.graph.node:
-        if node.name in taken:
-            names = (f"{node.op_type}_{number}" for number in numbers)
-            node.name = next(name for name in names if name not in given)
-        taken.add(node.name)
-    return model
+# -------------------------------------------------------------------------------------------------- edges
+def _edges(graph: Graph, chosen: set[str], kept: Iterable[str]) -> tuple[set[Edge], list[onnx.NodeProto]]:
+    """Find who reads INT8, from the outputs towards the input, and the nodes that move it.
 
-
-@dataclass(frozen=True)
-class Head:
-    """The end of a detector.
-
-    Attributes:
-        outputs: Names of the last weighted nodes of each branch.
-        decoding: Names of everything after them, DFL included.
+    A node that moves values does so in INT8 only where everyone who reads what it makes wants INT8:
+    there is no way back from rounded values.
     """
-
-    outputs: frozenset[str]
-    decoding: frozenset[str]
-
-
-def find_head(model: onnx.ModelProto) -> Head:
-    """Find the head by walking from the outputs towards the input, up to the first weighted nodes.
-
-    A convolution that is fed by a Softmax is DFL, an expectation with fixed weights: part of decoding.
-    """
-    graph = model.graph
-    ranks = {one.name: len(one.dims) for one in graph.initializer}
-    producer = {name: node for node in graph.node for name in node.output}
-    outputs: set[str] = set()
-    decoding: set[str] = set()
-    queue = [output.name for output in graph.output]
-    while queue:
-        node = producer.get(queue.pop())
-        if node is None or node.name in outputs | decoding:
+    edges = {Edge(name, 0) for name in chosen} | set(_shortcuts(graph, chosen, set(kept)))
+    moving: list[onnx.NodeProto] = []
+    barred = {*kept}
+    for node in reversed(graph.nodes):
+        if node.name in barred or not _all_read_int8(graph, node, edges):
             continue
-        if is_weighted(node, ranks) and not _is_dfl(node, producer):
-            outputs.add(node.name)
-        else:
-            decoding.add(node.name)
-            queue += node.input
-    return Head(frozenset(outputs), frozenset(decoding))
+        moved = {Edge(node.name, position) for position in _moved(node)}
+        if moves(graph, node) and not any(node.input[edge.position] in graph.weights for edge in moved):
+            moving.append(node)
+            edges |= moved
+        elif node.op_type == "AveragePool":  # else its input would have to be there in float as well
+            edges.add(Edge(node.name, 0))
+    return edges, moving
 
 
-def is_weighted(node: onnx.NodeProto, ranks: Mapping[str, int]) -> bool:
-    """Say whether a node multiplies its input with stored weights; `ranks` are those of all initializers."""
-    if node.op_type not in _CHANNEL_AXIS or len(node.input) < 2:
-        return False
-    rank = ranks.get(node.input[1], 0)
-    return rank == 2 if node.op_type == "MatMul" else rank > 0
+def _shortcuts(graph: Graph, chosen: set[str], kept: set[str]) -> Iterator[Edge]:
+    """Give the shortcut of each residual Add, where what it adds is rounded for a convolution as well."""
+    for node in graph.nodes:
+        if node.op_type == "Add" and node.name not in kept:
+            position = find_shortcut(graph, node)
+            if position is not None and any(
+                reader.name in chosen for reader, _ in graph.readers[node.input[position]]
+            ):
+                yield Edge(node.name, position)
 
 
-def _is_dfl(node: onnx.NodeProto, producer: dict[str, onnx.NodeProto]) -> bool:
-    source = producer.get(node.input[0])
-    while source is not None and source.op_type in _TRANSPARENT:
-        source = producer.get(source.input[0])
-    return node.op_type == "Conv" and source is not None and source.op_type == "Softmax"
+def moves(graph: Graph, node: onnx.NodeProto) -> bool:
+    """Say whether a node gives values as they came, and zeros, so that what was on a grid still is."""
+    if node.op_type == "Resize":
+        return bool(attribute(node, "mode", b"nearest") == b"nearest")
+    if node.op_type == "Pad":
+        return attribute(node, "mode", b"constant") != b"constant" or _pads_zeros(graph, node)
+    return node.op_type in _MOVES
 
 
-def _channel_axis(node: onnx.NodeProto) -> int:
-    transposed = any(one.name == "transB" and one.i for one in node.attribute)
-    return 0 if transposed else _CHANNEL_AXIS[node.op_type]
+def _pads_zeros(graph: Graph, pad: onnx.NodeProto) -> bool:
+    if len(pad.input) < 3 or not pad.input[2]:
+        return True
+    value = graph.constant(pad.input[2])
+    return value is not None and not value.any()
+
+
+def _moved(node: onnx.NodeProto) -> range:
+    """Give the inputs that hold the values which are moved."""
+    return range(len(node.input) if node.op_type == "Concat" else 1)
+
+
+def _all_read_int8(graph: Graph, node: onnx.NodeProto, edges: set[Edge]) -> bool:
+    readers = [
+        Edge(reader.name, place) for name in node.output for reader, place in graph.readers.get(name, [])
+    ]
+    leaves = any(name in graph.outputs for name in node.output)
+    return bool(readers) and not leaves and edges.issuperset(readers)
+
+
+def _groups(
+    graph: Graph, edges: set[Edge], moving: Sequence[onnx.NodeProto], *, ends: bool
+) -> Iterator[tuple[str, ...]]:
+    """Give the tensors that INT8 is read of, those together that one node moves.
+
+    Args:
+        graph: Of the model.
+        edges: Who reads INT8.
+        moving: What moves INT8.
+        ends: The graph's outputs become INT8 too.
+    """
+    ordered = [edge for edge in _all_edges(graph) if edge in edges]
+    pairs = {graph.named[edge.node].input[edge.position]: None for edge in ordered}
+    pairs |= dict.fromkeys(name for name in graph.outputs if ends and name in graph.floats)
+    chief = {name: name for name in pairs}
+
+    def find(name: str) -> str:
+        while chief[name] != name:
+            name = chief[name]
+        return name
+
+    for node in moving:
+        together = [node.input[position] for position in _moved(node)] + list(node.output)
+        first, *others = [find(name) for name in together if name in pairs]
+        for other in others:
+            chief[find(other)] = find(first)
+    groups: dict[str, list[str]] = {}
+    for name in pairs:
+        groups.setdefault(find(name), []).append(name)
+    yield from map(tuple, groups.values())
+
+
+# ------------------------------------------------------------------------------------------ what stays out
+def _slow_on_tensor_cores(node: onnx.NodeProto, graph: Graph) -> str:
+    """Say why TensorRT would be no faster with INT8 here; nothing where it is.
+
+    The limits are those of ModelOpt's quantizer (`find_nodes_from_convs_to_exclude`).
+    """
+    if node.op_type != "Conv":
+        return ""
+    outs, ins, *kernel = graph.weights[node.input[1]].dims
+    groups = attribute(node, "group", 1)
+    if groups == 1:
+        first = node.input[0] in graph.sources
+        aligned = outs % 8 == 0 or ins % 8 == 0
+        if min(outs, ins) >= _FEW_CHANNELS or (aligned and (first or max(outs, ins) >= _FEW_CHANNELS)):
+            return ""
+        return f"few channels ({ins} to {outs}): INT8 is no faster on Tensor Cores"
+    if ins == 1 and outs % _GROUP_CHANNELS == 0 and min(kernel, default=0) >= 3:
+        return ""
+    if ins >= _FEW_CHANNELS and outs // groups >= _FEW_CHANNELS:
+        return ""
+    return f"{groups} small groups: INT8 is no faster on Tensor Cores"
 
 
 def _excluded(nodes: Iterable[onnx.NodeProto], patterns: Sequence[str], head: Head) -> dict[str, str]:
@@ -178,6 +273,9 @@ def _excluded(nodes: Iterable[onnx.NodeProto], patterns: Sequence[str], head: He
         if pattern == HEAD:
             excluded |= dict.fromkeys(head.outputs, "output convolution of the head")
             excluded |= dict.fromkeys(head.decoding, "decoding of the head")
+            excluded |= dict.fromkeys(head.queries, "works on candidates chosen by score")
+        elif pattern in names:  # a name may hold what looks like a pattern
+            excluded[pattern] = f"excluded by '{pattern}'"
         elif fitting := [name for name in names if fnmatchcase(name, pattern)]:
             excluded |= dict.fromkeys(fitting, f"excluded by '{pattern}'")
         else:
@@ -186,12 +284,3 @@ def _excluded(nodes: Iterable[onnx.NodeProto], patterns: Sequence[str], head: He
                 hint=f"Node names look like {names[0]}; patterns may hold * and ?.",
             )
     return excluded
-
-
-def _float_tensors(model: onnx.ModelProto, nodes: Iterable[onnx.NodeProto]) -> Iterator[str]:
-    """Give the FP32 tensors that go in or out of `nodes`."""
-    graph = onnx.shape_inference.infer_shapes(model).graph
-    infos = (*graph.value_info, *graph.output, *graph.input)
-    floats = {one.name for one in infos if one.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
-    for node in nodes:
-        yield from (name for name in (*node.input, *node.output) if name in floats)

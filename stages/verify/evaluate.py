@@ -73,7 +73,7 @@ class Evaluate:
 
     Attributes:
         runtime: What runs the form; `pytorch` for a checkpoint.
-        simulate: Compute Q/DQ graphs in float; only ONNX Runtime knows the difference.
+        simulate: Compute an ONNX file in float, its rounding included, whatever kernels this machine has.
         conf: Score under which a detection is dropped, 0 to 1.
         iou: Overlap above which NMS drops the weaker box, 0 to 1.
         max_det: Detections kept per picture, or more where `model.json` says so.
@@ -127,10 +127,10 @@ class Evaluate:
         if self.runtime == "pytorch":
             with _open_copies(inputs.model) as infers:
                 yield infers
-        elif self.runtime == "onnxruntime":
-            from targets.runtimes.ort import OrtRuntime
+        elif self.simulate:
+            from stages.evaluation.simulation import open_simulation
 
-            with OrtRuntime(simulate=self.simulate).open(inputs.model.path, profile) as infer:
+            with open_simulation(inputs.model.path, profile) as infer:
                 yield [infer]
         else:
             from targets.runtimes import find_runtime

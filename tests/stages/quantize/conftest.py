@@ -1,11 +1,16 @@
 """Small graphs to quantize, written as text; weights are random, and shaped as `WEIGHTS` says."""
 
+import re
 from collections.abc import Callable, Mapping
 
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper, parser
+
+from stages.quantize.calibration.session import Session
+from stages.quantize.placement import Placement
+from stages.quantize.ranges import Grid, Range, grid_of
 
 SIDE = 16
 
@@ -41,6 +46,8 @@ CONSTANTS = {
 }
 
 Build = Callable[..., onnx.ModelProto]
+Told = Callable[..., str]
+GridsFor = Callable[..., dict[str, Grid]]
 
 
 @pytest.fixture(scope="session")
@@ -76,3 +83,63 @@ def build() -> Build:
 def detector(build: Build) -> onnx.ModelProto:
     """Give a detector of two convolutions and a head with DFL."""
     return build(DETECTOR, WEIGHTS, CONSTANTS, output="float[1, 6, 64] output0")
+
+
+@pytest.fixture(scope="session")
+def told() -> Told:
+    """Give a part of a placement as text: who reads INT8 of what, what shares a scale, and who does neither.
+
+    The part is the nodes whose names begin with `module`, which is left away. A tensor goes by the name of
+    the node that makes it, the outputs of a Split by number. Activation functions are taken for granted.
+    """
+
+    def tell(model: onnx.ModelProto, placement: Placement, module: str = "") -> str:
+        nodes = [node for node in model.graph.node if node.name.startswith(module)]
+        names = {
+            tensor: node.name.removeprefix(module) + (f":{number}" if len(node.output) > 1 else "")
+            for node in model.graph.node
+            for number, tensor in enumerate(node.output)
+        }
+        reads: dict[str, list[str]] = {}
+        inputs = {node.name: node.input for node in nodes}
+        for edge in placement.edges:
+            if edge.node in inputs:
+                tensor = inputs[edge.node][edge.position]
+                reads.setdefault(edge.node, []).append(names.get(tensor, tensor))
+        lines = [f"{node.removeprefix(module)} <- {', '.join(tensors)}" for node, tensors in reads.items()]
+        within = {tensor for node in nodes for tensor in node.output}
+        lines += [
+            f"one scale: {', '.join(sorted(names.get(one, one) for one in group))}"
+            for group in placement.groups
+            if len(group) > 1 and within.intersection(group)
+        ]
+        floats = [node.name.removeprefix(module) for node in nodes if node.name not in reads]
+        floats = [name for name in floats if not re.search(r"(^|/)act/", name)]
+        return "\n".join([*lines, *([f"float: {', '.join(floats)}"] if floats else [])])
+
+    return tell
+
+
+@pytest.fixture(scope="session")
+def grids_for() -> GridsFor:
+    """Give min-max grids for a placement, from one picture."""
+
+    def find(
+        model: onnx.ModelProto, placement: Placement, images: np.ndarray, *, symmetric: bool = True
+    ) -> dict[str, Grid]:
+        names = placement.activations
+        found = Session(model, names).run({model.graph.input[0].name: images})
+        values = dict(zip(names, found, strict=True))
+        return {
+            name: grid_of(
+                Range(
+                    min(float(values[one].min()) for one in group),
+                    max(float(values[one].max()) for one in group),
+                ),
+                symmetric=symmetric,
+            )
+            for group in placement.groups
+            for name in group
+        }
+
+    return find

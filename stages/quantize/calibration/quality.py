@@ -1,0 +1,76 @@
+"""Quality: what a calibration set lacks, against the validation pictures that the result is judged on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from stages.dataset import Dataset, Picture
+from stages.quantize.calibration.statistics import ZERO, Statistics
+from targets.model import InputSpec
+
+FEW = 32
+_SIZES = ("small", "medium", "large")
+_SIZE_LIMITS_PX2 = (32**2, 96**2)  # COCO's
+_NAMED = 3  # of what a note is about
+
+
+def notes_on_pictures(dataset: Dataset, chosen: Sequence[Picture], spec: InputSpec) -> Iterator[str]:
+    """Say in which ways the chosen pictures are not like those of val.
+
+    A picture that is in both is named only: the `data` stage refuses such sets unless it is told to go on.
+    """
+    if len(chosen) < FEW:
+        yield (
+            f"Only {len(chosen)} pictures calibrate: with fewer than {FEW} the ranges still move "
+            "from one set to the next. Raise data.calibration, or take more pictures."
+        )
+    missing = _classes(dataset.val) - _classes(chosen)
+    if missing:
+        names = [dataset.class_names[one] for one in sorted(missing)]
+        yield f"No calibration picture shows these classes of val: {_some(names)}."
+    sizes = _sizes(dataset.val, spec) - _sizes(chosen, spec)
+    if sizes:
+        names = [_SIZES[one] for one in sorted(sizes)]
+        yield f"No calibration picture has a {' or a '.join(names)} box, in COCO's terms, but val has."
+    in_val = {picture.sha256 for picture in dataset.val}
+    leaked = [picture.file for picture in chosen if picture.sha256 in in_val]
+    if leaked:
+        yield f"Calibration pictures that are in val too, where they flatter: {_some(leaked)}."
+
+
+def _classes(pictures: Sequence[Picture]) -> set[int]:
+    return {int(one) for picture in pictures for one in picture.boxes[:, 0]}
+
+
+def _sizes(pictures: Sequence[Picture], spec: InputSpec) -> set[int]:
+    """Give the sizes of boxes that occur, as indices of `_SIZES`, in the model's input."""
+    found: set[int] = set()
+    for picture in pictures:
+        scale = min(spec.width / picture.width, spec.height / picture.height)
+        areas_px2 = (picture.boxes[:, 3:] * (picture.width * scale, picture.height * scale)).prod(axis=1)
+        found.update(np.searchsorted(_SIZE_LIMITS_PX2, areas_px2, side="right").tolist())
+    return found
+
+
+def notes_on_values(statistics: Mapping[str, Statistics], blank: Sequence[str]) -> Iterator[str]:
+    """Say which pictures and tensors are the same all over, as far as was seen.
+
+    Args:
+        statistics: By tensor.
+        blank: Pictures of one colour.
+    """
+    if blank:
+        yield f"Calibration pictures of one colour, which say nothing: {_some(blank)}."
+    zero = [name for name, one in statistics.items() if max(-one.low, one.high) <= ZERO]
+    if zero:
+        yield f"Tensors that are 0 on all calibration pictures: {_some(zero)}."
+    constant = [name for name, one in statistics.items() if one.low == one.high and name not in zero]
+    if constant:
+        yield f"Tensors that have the same value everywhere on all calibration pictures: {_some(constant)}."
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
