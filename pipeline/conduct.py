@@ -17,13 +17,14 @@ from pipeline.files import explained
 from pipeline.forms import Made, Shared, Variant, Verified
 from pipeline.gate import Judgement, Terms, judge, overall
 from pipeline.ladder import Failure, Rung, RunReport, Step, TargetResult, Verdict
-from pipeline.plan import make_candidates, make_shared, prepare_data, refuse_impossible, verify
+from pipeline.plan import make_candidates, make_shared, prepare_data, refuse_impossible, technical
 from pipeline.report import write_report
-from pipeline.rungs import data_summary, epochs, rungs
+from pipeline.rungs import data_summary, epochs, placement, rungs
 from pipeline.runner import Reporter, Runner, StoppedError
 from pipeline.store import Store
+from pipeline.verification import verify
 from stages.data import Prepared
-from targets.errors import EdgeboundError, UnsupportedError
+from targets.errors import BudgetError, EdgeboundError, UnsupportedError
 from targets.host import describe_host, fingerprint
 from targets.profile import TargetProfile
 
@@ -109,9 +110,11 @@ def _work(run: _Run) -> None:
     made: dict[str, Made] = {}
     for name, profile in request.profiles.items():
         try:
-            made[name] = make_candidates(request.config, profile, run.shared, run.runner)
+            made[name] = make_candidates(request.config, profile, run.shared, step=run.runner, host=run.host)
         except UnsupportedError as exc:
             run.targets[name] = _without(run, exc, "unsupported", name)
+        except BudgetError as exc:
+            run.targets[name] = _without(run, exc, "refuse", name)
     for name, one in made.items():
         run.targets[name] = _verified(run, name, one)
 
@@ -125,7 +128,7 @@ def _verified(run: _Run, name: str, made: Made) -> TargetResult:
     """Verify and judge one target."""
     config, profile = run.request.config, run.request.profiles[name]
     assert run.shared is not None
-    forms = verify(config, profile, run.shared, made.variants, step=run.runner, host=run.host)
+    forms = verify(config, technical(profile), run.shared, made.variants, step=run.runner, host=run.host)
     terms = Terms(
         limits=config.gate,
         budgets=profile.budgets,
@@ -136,7 +139,12 @@ def _verified(run: _Run, name: str, made: Made) -> TargetResult:
     judgement = judge(rungs(forms, run.runner), terms)
     notes = (*made.notes, *(note for form in forms for note in form.evaluated.notes))
     if not profile.local:
-        return replace(_on_the_device(run, name, judgement, forms), notes=notes)
+        return replace(
+            _on_the_device(run, name, judgement, forms),
+            notes=notes,
+            placement=placement(made),
+            search=made.search,
+        )
     ships = judgement.ships
     return TargetResult(
         verdict=judgement.verdict,
@@ -148,6 +156,8 @@ def _verified(run: _Run, name: str, made: Made) -> TargetResult:
         ships=ships.id if ships else None,
         profile=asdict(profile),
         notes=notes,
+        placement=placement(made),
+        search=made.search,
     )
 
 

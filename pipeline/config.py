@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,6 +15,8 @@ from stages.data import Data
 from stages.data.render import Render
 from stages.export import Export
 from stages.quantize import Quantize
+from stages.quantize.calibration import Calibrate
+from stages.quantize.half import Halve
 from stages.train import Train, check_overrides
 from targets.errors import ConfigError, UsageError
 from targets.profile import Precision
@@ -34,6 +36,30 @@ class ModelSection:
 
     weights: Annotated[str, MinLen(1)]
     modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizeSection(Quantize):
+    """INT8: how it is made, and how much it may lose.
+
+    Attributes:
+        calibration: Training pictures that calibration looks at; 0: all that were picked.
+        drift_budget_pt: Leave the cheapest set of layers in higher precision with which INT8 loses no more
+            mAP50-95 than this, in points, against the exported model; without it all that can be is INT8.
+    """
+
+    calibration: Annotated[int, Ge(0)] = 0
+    drift_budget_pt: Annotated[float, Ge(0)] | None = None
+
+    @property
+    def stage(self) -> Quantize:
+        """The settings of one quantization."""
+        return Quantize(**{one.name: getattr(self, one.name) for one in fields(Quantize)})
+
+    @property
+    def calibrate(self) -> Calibrate:
+        """The settings of calibration."""
+        return Calibrate(pictures=self.calibration)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +96,8 @@ class Config:
     data: Data
     train: Train = field(default_factory=Train)
     export: Export = field(default_factory=Export)
-    quantize: Quantize = field(default_factory=Quantize)
+    fp16: Halve = field(default_factory=Halve)
+    quantize: QuantizeSection = field(default_factory=QuantizeSection)
     build: BuildSection = field(default_factory=BuildSection)
     verify: VerifySection = field(default_factory=VerifySection)
     gate: Gate = field(default_factory=Gate)

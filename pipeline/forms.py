@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.int8 import Search
 from pipeline.ladder import Form
 from stages.artifact import Artifact
 from stages.data import Prepared
 from stages.export import Exported
+from stages.quantize import Quantized
 from stages.train import Trained
 from stages.verify import Compared, Evaluated, Measured
 from targets.profile import Precision, RuntimeName
@@ -59,11 +61,15 @@ class Made:
 
     Attributes:
         variants: All forms from the baseline on, parents first.
-        notes: What the check of the operators warned of.
+        notes: What the check of the operators, and calibration, warned of.
+        quantized: What the INT8 form is like; None where there is none.
+        search: How it was found; None where no budget was given.
     """
 
     variants: tuple[Variant, ...]
     notes: tuple[str, ...]
+    quantized: Quantized | None = None
+    search: Search | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

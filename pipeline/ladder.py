@@ -6,39 +6,20 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Any, Literal
 
+from pipeline.figures import MISSING, Figure, Interval
+from pipeline.int8 import Placement, Search
 from targets.profile import Precision, RuntimeName
 
-if TYPE_CHECKING:
-    from pydantic import GetCoreSchemaHandler
-    from pydantic_core import CoreSchema
-
+__all__ = [
+    "MISSING", "SCHEMA", "Check", "ClassCount", "ClassFigures", "DataSummary", "Epoch", "Failure", "Figure",
+    "Form", "Interval", "LatencyFigures", "RunReport", "Rung", "Step", "TargetResult", "Verdict",
+]  # fmt: skip
 SCHEMA = 1
 
 Verdict = Literal["pass", "refuse", "inconclusive", "unsupported", "error"]
 Form = Literal["train", "prune", "distill", "export", "quantize", "build"]
-
-
-class _NullIsNan:
-    """Tells pydantic that a figure which JSON cannot carry comes back as NaN."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        from pydantic_core import core_schema
-
-        return core_schema.no_info_before_validator_function(_nan_for_none, handler(source))
-
-
-def _nan_for_none(value: object) -> object:
-    return math.nan if value is None else value
-
-
-Figure = Annotated[float, _NullIsNan()]
-"""NaN is "nobody measured it", and null in JSON."""
-Interval = tuple[Figure, Figure]
-"""Lower and upper bound of a 95 % interval."""
-
-MISSING: Interval = (math.nan, math.nan)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +149,8 @@ class TargetResult:
         precision: Of what ships, as `runtime`.
         profile: The target profile, field by field.
         notes: What a reader should know that is no reason, as findings of `check`.
+        placement: Of the INT8 form; None where there is none.
+        search: For the drift budget; None where none was asked for.
     """
 
     verdict: Verdict
@@ -179,6 +162,8 @@ class TargetResult:
     ships: str | None = None
     profile: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    placement: Placement | None = None
+    search: Search | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

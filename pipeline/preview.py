@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 from pipeline.config import Config
-from pipeline.plan import make_candidates, make_shared, prepare_data, refuse_impossible, verify
+from pipeline.plan import make_candidates, make_shared, prepare_data, refuse_impossible, technical
 from pipeline.runner import fresh, key_record, result_of
 from pipeline.store import Store
 from pipeline.upkeep import Listed, ls
+from pipeline.verification import verify
 from stages.artifact import digest_json
 from stages.stage import Stage
 from targets.errors import EdgeboundError
@@ -32,11 +33,13 @@ class Planned:
     """A step that a run would take.
 
     Attributes:
+        title: The step; where it is open, what it depends on.
+        state: `open` stands for all that cannot be told before a result is there.
         seconds: What it took when last done with other settings or inputs; None if it never was.
     """
 
     title: str
-    state: Literal["cached", "runs"]
+    state: Literal["cached", "runs", "open"]
     seconds: float | None
 
 
@@ -116,6 +119,10 @@ def preview(config: Config, profiles: Sequence[TargetProfile], folder: Path) -> 
     data, pictures = prepare_data(config, step, folder=folder)
     shared = make_shared(config, data, pictures=pictures, step=step, folder=folder)
     for profile in profiles:
-        made = make_candidates(config, profile, shared, step)
-        verify(config, profile, shared, made.variants, step=step, host=host)
+        try:
+            made = make_candidates(config, profile, shared, step=step, host=host)
+            verify(config, technical(profile), shared, made.variants, step=step, host=host)
+        except DependsOnError as exc:
+            title = f"what follows for {profile.name} {exc.what}"
+            step.planned.append(Planned(title=title, state="open", seconds=None))
     return list(dict.fromkeys(step.planned))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pipeline.forms import Verified
+from pipeline.forms import Made, Verified
+from pipeline.int8 import LeftOut, Placement
 from pipeline.ladder import (
     MISSING,
     ClassCount,
@@ -87,6 +88,14 @@ def _classes(form: Verified) -> tuple[ClassFigures, ...]:
         )
         for one in form.evaluated.classes
     )
+
+
+def placement(made: Made) -> Placement | None:
+    """Give what of the model became INT8, for the report."""
+    if made.quantized is None:
+        return None
+    left_out = tuple(LeftOut(node=one.node, reason=one.reason) for one in made.quantized.left_out)
+    return Placement(summary=made.quantized.summary, left_out=left_out)
 
 
 def data_summary(data: Prepared) -> DataSummary:

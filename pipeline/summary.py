@@ -94,11 +94,13 @@ def _table(*columns: str) -> Table:
 def show_plan(steps: Sequence[Planned]) -> None:
     """Show what a run would do."""
     table = _table("step", "", "last took")
+    states = {"cached": "[dim]cached[/]", "runs": "[bold]runs[/]", "open": "open"}
     for step in steps:
         seconds = f"{step.seconds:.1f} s" if step.seconds is not None else ""
-        table.add_row(step.title, {"cached": "[dim]cached[/]", "runs": "[bold]runs[/]"}[step.state], seconds)
+        table.add_row(step.title, states[step.state], seconds)
     console = _console()
     console.print(table)
+    steps = [step for step in steps if step.state != "open"]
     to_run = [step for step in steps if step.state == "runs"]
     known = sum(step.seconds or 0.0 for step in to_run)
     unknown = sum(1 for step in to_run if step.seconds is None)

@@ -1,83 +1,19 @@
-"""Charts as inline SVG, placed in percent of the width and in pixels of the height: they fit any screen."""
+"""Charts of a run: drift, latency, training."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from pipeline.ladder import Check, Epoch, Rung, TargetResult
-from pipeline.report.markup import Markup, Node, tag
+from pipeline.report.drawing import Scale, axis, hatched, line, row, svg
+from pipeline.report.markup import Markup, tag
 from pipeline.report.words import figure
 
 _BINS = 120
 _SERIES = 4  # colours
 _DASHES = ("", "7 4", "2 3", "10 3 2 3")  # a line is told from its neighbour without colour too
-
-HATCH = Markup(
-    '<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs>'
-    '<pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
-    '<line class="hatch" x1="0" y1="0" x2="0" y2="6"/></pattern></defs></svg>'
-)
-"""The pattern of what lies beyond a limit; once a page."""
-
-
-@dataclass(frozen=True)
-class _Scale:
-    """An axis from `low` to `high`."""
-
-    low: float
-    high: float
-
-    def share(self, value: float) -> float:
-        """Give the place of `value` in percent of the width, at the edge if it lies outside."""
-        place = (value - self.low) / (self.high - self.low) * 100
-        return min(max(place, 0.0), 100.0)
-
-    def at(self, value: float) -> str:
-        return f"{self.share(value):.2f}%"
-
-    def ticks(self, about: int = 5) -> list[float]:
-        """Give round values inside, some `about` of them."""
-        rough = (self.high - self.low) / about
-        power = 10 ** math.floor(math.log10(rough))
-        step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
-        first = math.ceil(self.low / step - 1e-9)
-        return [index * step for index in range(first, math.floor(self.high / step + 1e-9) + 1)]
-
-
-def _svg(height: int, *content: Node, **attributes: str) -> Markup:
-    return tag("svg", *content, height=height, aria_hidden="true", focusable="false", **attributes)
-
-
-def _line(class_: str, x: str, y1: float, y2: float) -> Markup:
-    return tag("line", class_=class_, x1=x, x2=x, y1=y1, y2=y2)
-
-
-def _axis(scale: _Scale, unit: str) -> Markup:
-    ticks = scale.ticks()
-    digits = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9)) if len(ticks) > 1 else 1
-    marks = [
-        tag("text", figure(tick, digits), x=scale.at(tick), y=12, text_anchor=_anchor(scale.share(tick)))
-        for tick in ticks
-    ]
-    drawn = tag("div", _svg(16, marks), class_="drawn")
-    return tag("div", drawn, tag("div", unit, class_="value soft"), class_="row")
-
-
-def _anchor(share: float) -> str:
-    return "start" if share < 3 else "end" if share > 97 else "middle"
-
-
-def _row(name: str, note: str, drawn: Markup, value: str, more: str) -> Markup:
-    return tag(
-        "div",
-        tag("div", name, tag("small", note), class_="name"),
-        tag("div", value, tag("small", more), class_="value"),
-        tag("div", drawn, class_="drawn"),
-        class_="row",
-    )
 
 
 # ------------------------------------------------------------------------------------ drift
@@ -96,7 +32,7 @@ def drift_chart(target: TargetResult) -> Markup | None:
         _group("Each engine in all") if totals else None,
         [_drift_row(rung, check, "from the baseline", scale) for rung, check in totals],
     ]
-    return tag("figure", rows, _axis(scale, "points"))
+    return tag("figure", rows, axis(scale, "points"))
 
 
 def _answers(target: TargetResult, measure: str) -> list[tuple[Rung, Check]]:
@@ -107,31 +43,31 @@ def _group(title: str) -> Markup:
     return tag("div", title, class_="group label")
 
 
-def _drift_scale(checks: Sequence[Check]) -> _Scale:
+def _drift_scale(checks: Sequence[Check]) -> Scale:
     """Let the limits fill half the width; what lost far more gets an arrow, not a scale of its own."""
     limit = max((check.limit for check in checks if math.isfinite(check.limit)), default=1.0)
     ends = [end for check in checks for end in (check.low, check.high, check.value) if math.isfinite(end)]
     low = max(min([0.0, *ends]), -limit)
-    return _Scale(low * 1.1 - 0.03 * limit, min(max([limit * 1.3, *ends]) * 1.05, limit * 2.5))
+    return Scale(low * 1.1 - 0.03 * limit, min(max([limit * 1.3, *ends]) * 1.05, limit * 2.5))
 
 
-def _drift_row(rung: Rung, check: Check, note: str, scale: _Scale) -> Markup:
+def _drift_row(rung: Rung, check: Check, note: str, scale: Scale) -> Markup:
     known = math.isfinite(check.value)
     spread = f"{figure(check.low)} to {figure(check.high)}, " if math.isfinite(check.high - check.low) else ""
-    return _row(
+    return row(
         rung.label,
         note,
-        _svg(34, _drift_marks(check, scale), class_=f"tone-{check.verdict}"),
+        svg(34, _drift_marks(check, scale), class_=f"tone-{check.verdict}"),
         f"{figure(check.value)} pt" if known else "not measured",
         f"{spread}limit {figure(check.limit)}",
     )
 
 
-def _drift_marks(check: Check, scale: _Scale) -> Iterator[Markup]:
-    yield from (_line("grid", scale.at(tick), 0, 34) for tick in scale.ticks())
-    yield _line("zero", scale.at(0), 0, 34)
+def _drift_marks(check: Check, scale: Scale) -> Iterator[Markup]:
+    yield from (line("grid", scale.at(tick), 0, 34) for tick in scale.ticks())
+    yield line("zero", scale.at(0), 0, 34)
     if math.isfinite(check.limit):
-        yield from _beyond(check.limit, scale, 34)
+        yield from hatched(check.limit, scale, 34)
     if not math.isfinite(check.value):
         return
     if math.isfinite(check.high - check.low):
@@ -151,13 +87,6 @@ def _arrow(check: Check, *, at_end: bool) -> Markup:
     return tag("svg", shape, x="100%" if at_end else "0", overflow="visible")
 
 
-def _beyond(limit: float, scale: _Scale, height: int) -> Iterator[Markup]:
-    """Hatch what lies beyond the limit."""
-    width = f"{100 - scale.share(limit):.2f}%"
-    yield tag("rect", class_="beyond", x=scale.at(limit), y=0, width=width, height=height)
-    yield _line("limit", scale.at(limit), 0, height)
-
-
 # ------------------------------------------------------------------------------------ latency
 
 
@@ -168,32 +97,32 @@ def latency_chart(target: TargetResult) -> Markup | None:
         return None
     budgets = [check.limit for rung in timed for check in rung.checks if check.measure == "p99"]
     slowest = max(rung.latency_ms.p99 for rung in timed if rung.latency_ms)
-    scale = _Scale(0.0, max([slowest * 1.12, *(budget * 1.1 for budget in budgets)]))
+    scale = Scale(0.0, max([slowest * 1.12, *(budget * 1.1 for budget in budgets)]))
     rows = [_latency_row(rung, scale, budgets, place) for place, rung in enumerate(timed)]
-    return tag("figure", rows, _axis(scale, "milliseconds"))
+    return tag("figure", rows, axis(scale, "milliseconds"))
 
 
-def _latency_row(rung: Rung, scale: _Scale, budgets: Sequence[float], place: int) -> Markup:
+def _latency_row(rung: Rung, scale: Scale, budgets: Sequence[float], place: int) -> Markup:
     latency = rung.latency_ms
     assert latency
     beyond = sum(sample > scale.high for sample in latency.samples)
-    marks = [_line("percentile", scale.at(value), 4, 46) for value in (latency.p50, latency.p90, latency.p99)]
+    marks = [line("percentile", scale.at(value), 4, 46) for value in (latency.p50, latency.p90, latency.p99)]
     content = (
-        [_line("grid", scale.at(tick), 0, 46) for tick in scale.ticks()],
-        [_beyond(budget, scale, 46) for budget in budgets[:1]],
+        [line("grid", scale.at(tick), 0, 46) for tick in scale.ticks()],
+        [hatched(budget, scale, 46) for budget in budgets[:1]],
         _histogram(latency.samples, scale),
         marks,
     )
-    return _row(
+    return row(
         rung.label,
         f"{latency.n} runs" + (f", {beyond} slower than drawn" if beyond else ""),
-        _svg(46, content, class_=f"s{place % _SERIES + 1}"),
+        svg(46, content, class_=f"s{place % _SERIES + 1}"),
         f"p50 {figure(latency.p50)} ms",
         f"p90 {figure(latency.p90)}, p99 {figure(latency.p99)}",
     )
 
 
-def _histogram(samples: Iterable[float], scale: _Scale) -> Iterator[Markup]:
+def _histogram(samples: Iterable[float], scale: Scale) -> Iterator[Markup]:
     width = 100 / _BINS
     inside = (sample for sample in samples if scale.low <= sample <= scale.high)
     counts = Counter(min(int(scale.share(sample) / width), _BINS - 1) for sample in inside)
@@ -229,7 +158,7 @@ def _panel(
 ) -> Markup:
     finite = [value for curve in curves.values() for value in curve if math.isfinite(value)]
     top = max(finite, default=1.0) or 1.0
-    scale = _Scale(0.0, top * 1.08)
+    scale = Scale(0.0, top * 1.08)
     heights = [150 - scale.share(tick) * 1.5 for tick in scale.ticks(4)]
     grid = [tag("line", class_="grid", x1="0", x2="100%", y1=y, y2=y) for y in heights]
     texts = [
@@ -245,12 +174,12 @@ def _panel(
     )
     legend = [_key(name, curve, place, digits) for place, (name, curve) in enumerate(curves.items())]
     return tag(
-        "div", tag("span", title, class_="label"), _svg(170, grid, inner, texts, ends),
+        "div", tag("span", title, class_="label"), svg(170, grid, inner, texts, ends),
         tag("ul", legend, class_="legend"), class_="panel",
     )  # fmt: skip
 
 
-def _curve(values: Sequence[float], scale: _Scale, place: int) -> Markup:
+def _curve(values: Sequence[float], scale: Scale, place: int) -> Markup:
     last = len(values) - 1
     points = [
         f"{index / last * 100:.2f} {100 - scale.share(value):.2f}"
@@ -265,4 +194,4 @@ def _curve(values: Sequence[float], scale: _Scale, place: int) -> Markup:
 def _key(name: str, values: Sequence[float], place: int, digits: int) -> Markup:
     dashes = _DASHES[place % len(_DASHES)] or None
     swatch = tag("path", class_=f"curve s{place % _SERIES + 1}", d="M0 4 H26", stroke_dasharray=dashes)
-    return tag("li", _svg(8, swatch), f"{name} {figure(values[-1], digits)} at the end")
+    return tag("li", svg(8, swatch), f"{name} {figure(values[-1], digits)} at the end")

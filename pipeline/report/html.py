@@ -9,8 +9,11 @@ from importlib import resources
 from typing import Any
 
 from pipeline.ladder import LatencyFigures, Rung, RunReport, TargetResult
-from pipeline.report.charts import HATCH, drift_chart, latency_chart, training_chart
+from pipeline.report.charts import drift_chart, latency_chart, training_chart
+from pipeline.report.drawing import HATCH
+from pipeline.report.int8 import placement_details, search_block
 from pipeline.report.markup import Markup, Node, render, tag
+from pipeline.report.parts import block, details, listed
 from pipeline.report.tables import checks_table, chip, class_table, counts_table, ladder_table, steps_table
 from pipeline.report.words import (
     HEADLINES,
@@ -92,34 +95,10 @@ def _verdict(report: RunReport) -> Markup:
         tag("p", "Verdict", class_="label"),
         tag("h1", symbol, HEADLINES[report.verdict]),
         leads,
-        _reasons(reasons[:_FIRST]),
+        listed(reasons[:_FIRST]),
         tag("p", f"and {more} more below", class_="more") if more > 0 else None,
         class_=f"verdict tone-{report.verdict}",
     )
-
-
-def _reasons(reasons: Sequence[str], most: int = 12) -> Markup | None:
-    """List reasons; of a great many, the rest on demand."""
-    if not reasons:
-        return None
-    shown = tag("ul", [tag("li", reason) for reason in reasons[:most]], class_="reasons")
-    if len(reasons) <= most:
-        return shown
-    rest = _reasons(reasons[most:], len(reasons))
-    return render((shown, tag("details", tag("summary", f"{len(reasons) - most} more"), rest, class_="more")))
-
-
-def _block(title: str, note: str, content: Node) -> Markup | None:
-    """Give a part of a sheet under its own heading; nothing where there is nothing to show."""
-    return (
-        tag("div", tag("h3", title), tag("p", note) if note else None, content, class_="block")
-        if content
-        else None
-    )
-
-
-def _details(title: str, content: Node) -> Markup | None:
-    return tag("details", tag("summary", title), content) if content else None
 
 
 # ------------------------------------------------------------------------------------ one target
@@ -132,34 +111,36 @@ def _target(name: str, target: TargetResult, report: RunReport) -> Markup:
         header,
         _key_figures(target),
         _why(target, all_said=len(report.targets) == 1 and len(target.reasons) <= _FIRST),
-        _block(
+        block(
             "What was lost on the way",
             "Loss of mAP50-95 in points, with its 95 % interval. A form passes if the whole interval stays "
             "left of its limit; hatched is beyond.",
             drift_chart(target),
         ),
-        _block(
+        block(
             "Ladder", "Every form of the model, each made from one above it.", _if_any(target, ladder_table)
         ),
-        _block(
+        search_block(target),
+        block(
             "Latency",
             f"{_where(target)} One picture at a time, candidates in turn. Lines mark p50, p90 and p99.",
             latency_chart(target),
         ),
-        _block(
+        block(
             "AP by class",
             "A class that gets lost hides in the mean. Click a heading to sort.",
             class_table(target),
         ),
-        _details("Everything the gate asked", checks_table(target)),
+        placement_details(target),
+        details("Everything the gate asked", checks_table(target)),
         class_="sheet",
     )
 
 
 def _why(target: TargetResult, *, all_said: bool) -> Markup | None:
     if target.verdict == "pass":  # the first reason says what ships, which is said above
-        return _block("Why not the others", "", _reasons([*target.reasons[1:], *target.notes]))
-    return _block("Why", "", _reasons([*(() if all_said else target.reasons), *target.notes]))
+        return block("Why not the others", "", listed([*target.reasons[1:], *target.notes]))
+    return block("Why", "", listed([*(() if all_said else target.reasons), *target.notes]))
 
 
 def _if_any(target: TargetResult, table: Any) -> Markup | None:
@@ -239,8 +220,8 @@ def _data(report: RunReport) -> Markup | None:
         ("to calibrate", str(summary.calibration), "from the training pictures"),
         ("classes", str(len(summary.classes)), ""),
     )
-    warnings = _block("Warnings", "", _reasons(summary.warnings))
-    counts = _details("Boxes by class", counts_table(report))
+    warnings = block("Warnings", "", listed(summary.warnings))
+    counts = details("Boxes by class", counts_table(report))
     return _sheet("Data", tag("dl", [_key_figure(*fact) for fact in facts], class_="key"), warnings, counts)
 
 
@@ -260,13 +241,13 @@ def _provenance(report: RunReport) -> Markup:
     return _sheet(
         "Provenance",
         _facts(facts),
-        _block("Notes", "", _reasons([note for note in report.notes if note not in warnings])),
+        block("Notes", "", listed([note for note in report.notes if note not in warnings])),
         tag(
             "div",
-            _details("Where the time went", steps_table(report)),
-            _details("Machine", _facts(report.host) if report.host else None),
-            _details("Versions", _facts(report.versions) if report.versions else None),
-            _details("Settings", tag("pre", _yaml(report.settings)) if report.settings else None),
+            details("Where the time went", steps_table(report)),
+            details("Machine", _facts(report.host) if report.host else None),
+            details("Versions", _facts(report.versions) if report.versions else None),
+            details("Settings", tag("pre", _yaml(report.settings)) if report.settings else None),
             class_="block",
         ),
     )

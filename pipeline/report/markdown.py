@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from pipeline.int8 import Search
 from pipeline.ladder import Rung, RunReport, TargetResult
+from pipeline.report.int8 import left_in_words
+from pipeline.report.pareto import cost_of, cost_words
 from pipeline.report.words import (
     HEADLINES,
     NONE,
@@ -54,6 +57,26 @@ def _target(name: str, target: TargetResult) -> Iterator[str]:
         yield f"| {' | '.join(_HEAD)} |"
         yield f"|{'---|' * 2}{'---:|' * (len(_HEAD) - 2)}"
         yield from (_row(rung, ships=rung.id == target.ships) for rung in target.ladder)
+    if target.search:
+        yield from _search(target.search)
+
+
+def _search(search: Search) -> Iterator[str]:
+    """Say which forms were tried for the drift budget."""
+    cost = cost_words(search)
+    count = f"{len(search.trials)} trial{'s' if len(search.trials) > 1 else ''}"
+    yield from ("", f"Drift budget {figure(search.budget_pt)} pt against onnx fp32, {count}:", "")
+    yield f"| left in float | drift, pt | p50, ms | {_plain(cost)} |"
+    yield "|---|---:|---:|---:|"
+    for one in search.trials:
+        name = left_in_words(one, search)
+        cells = (
+            f"**{name}**, chosen" if one.chosen else name,
+            _with_interval(one.drift_pt, interval(one.drift_ci_pt)),
+            figure(one.p50_ms),
+            figure(cost_of(one, search), 2 if search.cost_unit == "ms" else 1),
+        )
+        yield f"| {' | '.join(cells)} |"
 
 
 def _row(rung: Rung, *, ships: bool) -> str:

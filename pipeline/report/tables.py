@@ -17,9 +17,9 @@ def chip(verdict: Verdict) -> Markup:
     return tag("span", f"{SYMBOLS[verdict]} {WORDS[verdict]}", class_=f"chip tone-{verdict}")
 
 
-def scrolling(name: str, table: Markup) -> Markup:
+def scrolling(name: str, content: Markup) -> Markup:
     """Let a wide table scroll inside its own box, with the keyboard too."""
-    return tag("div", table, class_="scroll", tabindex=0, role="region", aria_label=name)
+    return tag("div", content, class_="scroll", tabindex=0, role="region", aria_label=name)
 
 
 def number(value: float, digits: int = 2, *more: Node) -> Markup:
@@ -28,7 +28,7 @@ def number(value: float, digits: int = 2, *more: Node) -> Markup:
     return tag("td", figure(value, digits), more, class_="number", data_sort=sort)
 
 
-def _head(*names: str, sortable: bool = False) -> Markup:
+def head(*names: str, sortable: bool = False) -> Markup:
     """Give the head; a name that ends in "#" is a column of figures, and mAP50-95 is not broken in two."""
     names = tuple(name.replace("-", "\u2011") for name in names)
     cells = [
@@ -43,8 +43,9 @@ def _head(*names: str, sortable: bool = False) -> Markup:
     return tag("thead", tag("tr", cells))
 
 
-def _table(head: Markup, rows: Iterable[Node]) -> Markup:
-    return tag("table", head, tag("tbody", rows))
+def table(heads: Markup, rows: Iterable[Node]) -> Markup:
+    """Give a table from its head and its rows."""
+    return tag("table", heads, tag("tbody", rows))
 
 
 # ------------------------------------------------------------------------------------ ladder
@@ -61,7 +62,7 @@ def ladder_table(target: TargetResult) -> Markup:
     for rung in target.ladder:
         depths[rung.id] = depths.get(rung.parent, -1) + 1
     rows = [_rung(rung, depth=depths[rung.id], ships=rung.id == target.ships) for rung in target.ladder]
-    return scrolling("Ladder", _table(_head(*_LADDER), rows))
+    return scrolling("Ladder", table(head(*_LADDER), rows))
 
 
 def _rung(rung: Rung, *, depth: int, ships: bool) -> Markup:
@@ -109,7 +110,7 @@ def class_table(target: TargetResult) -> Markup | None:
     names = [
         f"{what} {rung.label}#" for rung in candidates for what in ("AP50", "AP50-95", "loss of AP50, pt,")
     ]
-    head = _head("class", "boxes#", "baseline AP50#", "AP50-95#", *names, sortable=True)
+    heads = head("class", "boxes#", "baseline AP50#", "AP50-95#", *names, sortable=True)
     by_name = [{each.name: each for each in rung.classes} for rung in candidates]
     judged = [{check.measure: check.verdict for check in rung.checks} for rung in candidates]
     rows = []
@@ -121,7 +122,7 @@ def class_table(target: TargetResult) -> Markup | None:
         rows.append(
             tag("tr", name, number(each.boxes, 0), number(each.ap50, 3), number(each.ap50_95, 3), found)
         )
-    return scrolling("AP by class", _table(head, rows))
+    return scrolling("AP by class", table(heads, rows))
 
 
 def _class_cells(each: ClassFigures | None, verdicts: dict[str, Verdict]) -> Markup:
@@ -140,8 +141,8 @@ def _class_cells(each: ClassFigures | None, verdicts: dict[str, Verdict]) -> Mar
 def checks_table(target: TargetResult) -> Markup | None:
     """Show everything that the gate asked, and the answers."""
     rows = [_check(rung, check) for rung in target.ladder for check in rung.checks]
-    head = _head("form", "asked", "found#", "limit#", "verdict", sortable=True)
-    return scrolling("All checks", _table(head, rows)) if rows else None
+    heads = head("form", "asked", "found#", "limit#", "verdict", sortable=True)
+    return scrolling("All checks", table(heads, rows)) if rows else None
 
 
 def _check(rung: Rung, check: Check) -> Markup:
@@ -172,8 +173,8 @@ def steps_table(report: RunReport) -> Markup | None:
         )
         for step in report.steps
     ]
-    head = _head("stage", "step", "work#", "this run", "key", sortable=True)
-    return scrolling("Steps", _table(head, rows)) if rows else None
+    heads = head("stage", "step", "work#", "this run", "key", sortable=True)
+    return scrolling("Steps", table(heads, rows)) if rows else None
 
 
 def counts_table(report: RunReport) -> Markup | None:
@@ -184,5 +185,5 @@ def counts_table(report: RunReport) -> Markup | None:
         tag("tr", tag("th", each.name, scope="row"), number(each.train, 0), number(each.val, 0))
         for each in report.data_summary.classes
     ]
-    head = _head("class", "boxes to train#", "boxes to validate#", sortable=True)
-    return scrolling("Boxes by class", _table(head, rows))
+    heads = head("class", "boxes to train#", "boxes to validate#", sortable=True)
+    return scrolling("Boxes by class", table(heads, rows))

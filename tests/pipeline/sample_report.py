@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from pipeline.gate import Terms, judge, overall
+from pipeline.int8 import LeftOut, Placement, Search, SearchTrial
 from pipeline.ladder import (
     ClassCount,
     ClassFigures,
@@ -97,6 +98,46 @@ def sample_target(*rungs: Rung, terms: Terms = TERMS) -> TargetResult:
     )
 
 
+BLOCKS = ("/model.0/conv/Conv", "/model.21/cv1/conv/Conv", "/model.1/conv/Conv", "/model.2/cv1/conv/Conv")
+
+
+def sample_search(**changes: object) -> Search:
+    """Give a search whose fourth trial was chosen, by measurement."""
+    rows = ((0, 1.62, 3.61), (6, 0.18, 4.44), (3, 0.31, 3.97), (2, 0.44, 3.78), (1, 0.97, math.nan))
+    names = (*BLOCKS, *(f"/model.22/cv{n}.0/conv/Conv" for n in (2, 3)))
+    trials = tuple(
+        SearchTrial(
+            label=f"trial {place}/15", left_in_float=names[:left], drift_pt=drift,
+            drift_ci_pt=(drift - 0.22, drift + 0.24), cost=0.62 + 0.03 * left, p50_ms=p50, chosen=left == 2,
+        )
+        for place, (left, drift, p50) in enumerate(rows, 1)
+    )  # fmt: skip
+    fields = {
+        "budget_pt": 0.5, "blocks": 52, "trials": trials, "cost_unit": "share of float",
+        "cost_model": "multiply-adds, in INT8 1.63 times as fast as in FP32",
+    }  # fmt: skip
+    return Search(**{**fields, **changes})
+
+
+def sample_placement() -> Placement:
+    reasons = dict.fromkeys(BLOCKS[:2], "left in float by the search")
+    reasons |= {
+        f"/model.22/cv{n}.{m}.2/Conv": "output convolution of the head" for n in (2, 3) for m in range(3)
+    }
+    return Placement(
+        summary="55 of 64 weighted operators in INT8, 93.1% of all MACs; "
+        "74 Q/DQ pairs on activations with 51 scales",
+        left_out=tuple(LeftOut(node=node, reason=reason) for node, reason in reasons.items()),
+    )
+
+
+def searched_run(**changes: object) -> RunReport:
+    """Give a run that searched for a drift budget."""
+    return sample_run(
+        cpu=replace(sample_target(), search=sample_search(**changes), placement=sample_placement())
+    )
+
+
 def sample_run(**targets: TargetResult) -> RunReport:
     targets = targets or {"cpu": sample_target()}
     verdict, reasons = overall(targets)
@@ -181,5 +222,10 @@ def open_run() -> RunReport:
 
 
 if __name__ == "__main__":
-    for name, run in (("pass", sample_run()), ("refuse", refused_run()), ("open", open_run())):
+    for name, run in (
+        ("pass", sample_run()),
+        ("refuse", refused_run()),
+        ("open", open_run()),
+        ("search", searched_run()),
+    ):
         write_report(run, Path(sys.argv[1]) / name)

@@ -78,7 +78,7 @@ def test_in_an_empty_folder_every_step_of_the_demo_would_run_and_nothing_is_writ
     titles = [one.title for one in planned]
     assert {one.state for one in planned} == {"runs"}
     assert titles[:7] == [
-        "data render", "data check", "train", "export", "check cpu", "quantize int8", "build openvino fp32",
+        "data render", "data check", "train", "export", "check cpu", "quantize calibration", "quantize int8",
     ]  # fmt: skip
     assert {"verify latency", "verify openvino int8 against onnx int8"} <= set(titles)
     assert len(titles) == len(set(titles))

@@ -10,8 +10,19 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sample_report import open_run, refused_run, sample_ladder, sample_run, sample_target
+from sample_report import (
+    BLOCKS,
+    open_run,
+    refused_run,
+    sample_ladder,
+    sample_placement,
+    sample_run,
+    sample_search,
+    sample_target,
+    searched_run,
+)
 
+from pipeline.int8 import LeftOut, Placement, SearchTrial
 from pipeline.ladder import ClassFigures, Failure, RunReport, TargetResult
 from pipeline.report import load_report, write_report
 from pipeline.report.html import page
@@ -57,7 +68,15 @@ def named(name: str, classes: int = 1) -> RunReport:
     """Give a run in which the first class, the target, the data and the notes are called `name`."""
     many = [ClassFigures(name=f"c{n}", ap50=0.5, ap50_95=0.4, boxes=9) for n in range(classes - 1)]
     rungs = [replace(rung, classes=(replace(rung.classes[0], name=name), *many)) for rung in sample_ladder()]
-    return replace(sample_run(**{name: sample_target(*rungs)}), data=name, notes=(name,), run=name)
+    trial = SearchTrial(
+        label=name, left_in_float=(name,), drift_pt=0.1, drift_ci_pt=(0.0, 0.2), cost=0.7, chosen=True
+    )
+    target = replace(
+        sample_target(*rungs),
+        search=sample_search(trials=(trial, replace(trial, cost=0.8)), cost_model=name),
+        placement=Placement(summary=name, left_out=(LeftOut(node=name, reason=name),)),
+    )
+    return replace(sample_run(**{name: target}), data=name, notes=(name,), run=name)
 
 
 def failed(what: str = "The disk is full.", hint: str = "Free some space.") -> RunReport:
@@ -75,7 +94,7 @@ def unsupported() -> RunReport:
     return sample_run(orin=target, cpu=sample_target())
 
 
-EVERY_RUN = [sample_run, refused_run, open_run, failed, unsupported]
+EVERY_RUN = [sample_run, refused_run, open_run, failed, unsupported, searched_run]
 
 
 # ------------------------------------------------------------------------------------ files
@@ -86,6 +105,13 @@ def test_a_report_is_four_files_and_nothing_else(tmp_path: Path) -> None:
 
     assert sorted(file.name for file in (tmp_path / "run").iterdir()) == FILES
     assert load_report(tmp_path / "run") == sample_run()
+
+
+def test_a_search_comes_back_as_it_went(tmp_path: Path) -> None:
+    timed = tuple(replace(one, p50_ms=4.0) for one in sample_search().trials)  # NaN is equal to nothing
+    write_report(searched_run(trials=timed), tmp_path)
+
+    assert load_report(tmp_path) == searched_run(trials=timed)
 
 
 def test_a_report_is_written_over_an_old_one(tmp_path: Path) -> None:
@@ -144,6 +170,88 @@ def test_the_page_says_what_ships_and_why_not_the_others() -> None:
 
     assert "openvino int8 ships, p50 3.90 ms, 3.4 MB, drift 0.59 pt (95 % interval 0.29 to 0.89)" in text
     assert "openvino fp32: passes, but is slower: p50 8.38 ms against 3.90 ms of openvino int8" in text
+
+
+def test_a_search_is_shown_with_what_was_tried_and_what_was_chosen() -> None:
+    text = Page(page(searched_run())).text
+
+    assert "INT8 may lose 0.50 pt of mAP50-95 against onnx fp32. 5 forms" in text
+    assert "The best were built and timed side by side" in text
+    assert "multiply-adds, in INT8 1.63 times as fast" in text
+    assert f"6 of 52 blocks {', '.join(BLOCKS[:3])} and 3 more" in text
+    assert "0.44 pt at 3.78 ms" in text
+
+
+def test_a_search_without_measurements_is_shown_by_predicted_cost_and_says_so() -> None:
+    trials = tuple(replace(one, p50_ms=math.nan) for one in sample_search().trials)
+    relative = Page(page(searched_run(trials=trials)))
+    absolute = Page(page(searched_run(trials=trials, cost_unit="ms")))
+
+    assert "No engine was timed" in relative.text
+    assert "0.44 pt at 68.00 %" in relative.text
+    assert "0.44 pt at 0.68 ms" in absolute.text
+
+
+def test_a_search_that_needed_one_trial_says_so() -> None:
+    trial = replace(sample_search().trials[3], left_in_float=(), cost=math.nan, p50_ms=math.nan)
+    text = Page(page(searched_run(trials=(trial,), blocks=0))).text
+
+    assert "It loses no more, in float simulation, so that nothing had to be left in float." in text
+    assert "Cost model" not in text
+    assert "1 trial:" in markdown(searched_run(trials=(trial,), blocks=0))
+
+
+@pytest.mark.parametrize(("high", "said"), [(0.51, True), (0.5, False), (math.nan, False)])
+def test_where_the_pictures_are_too_few_to_be_sure_of_the_budget_it_is_said(high: float, said: bool) -> None:
+    trials = [replace(one, drift_ci_pt=(0.0, high)) for one in sample_search().trials]
+
+    assert ("too few to be sure of it" in page(searched_run(trials=tuple(trials)))) is said
+
+
+def charts(read: Page) -> list[str]:
+    """Give what is said of each chart in which nothing can be read."""
+    return [
+        given["aria-label"] or "" for tag, given in read.elements if tag == "figure" and "aria-label" in given
+    ]
+
+
+def test_the_plot_is_said_in_words() -> None:
+    (said,) = charts(Page(page(searched_run())))
+
+    assert said.startswith(
+        "Drift against milliseconds, p50; budget 0.50 points. trial 1 1.62 points at 3.61; "
+    )
+    assert "trial 4, chosen, 0.44 points at 3.78" in said
+    assert "trial 5" not in said  # it was not timed
+
+
+def test_of_one_trial_there_is_no_plot_but_its_figures() -> None:
+    read = Page(page(searched_run(trials=sample_search().trials[:1])))
+
+    assert charts(read) == []
+    assert "1.62" in read.text
+
+
+@pytest.mark.parametrize("budget", [0.0, 0.5, 40.0])
+@pytest.mark.parametrize("drift", [-3.0, 0.0, 0.5, 99.0, math.nan])
+def test_any_drift_and_budget_can_be_drawn(budget: float, drift: float) -> None:
+    trials = tuple(
+        replace(one, drift_pt=drift, drift_ci_pt=(math.nan, math.nan), p50_ms=5.0, chosen=place == 0)
+        for place, one in enumerate(sample_search().trials)
+    )
+
+    text = page(searched_run(budget_pt=budget, trials=trials))
+
+    assert Page(text).open == []
+    assert not re.search(r'="-?(nan|inf)', text)
+
+
+def test_placement_is_shown_on_demand_with_what_is_not_int8_and_why() -> None:
+    read = Page(page(searched_run()))
+
+    assert f"{sample_placement().summary}." in read.text
+    assert "/model.22/cv2.0.2/Conv output convolution of the head" in read.text
+    assert "open" not in dict(read.elements)["details"]
 
 
 def test_names_cannot_become_markup() -> None:
@@ -289,6 +397,14 @@ def test_the_summary_says_what_ships() -> None:
 
     assert "**openvino int8 ships, p50 3.90 ms, 3.4 MB, drift 0.59 pt (95 % interval 0.29 to 0.89)**" in text
     assert "| **openvino int8** | ✓ pass, ships |" in text
+
+
+def test_the_summary_says_what_a_search_tried() -> None:
+    lines = markdown(searched_run()).splitlines()
+
+    assert "Drift budget 0.50 pt against onnx fp32, 5 trials:" in lines
+    assert "| nothing | 1.62 (1.40 to 1.86) | 3.61 | 62.0 |" in lines
+    assert "| **2 of 52 blocks**, chosen | 0.44 (0.22 to 0.68) | 3.78 | 68.0 |" in lines
 
 
 def test_an_error_is_said_with_its_hint() -> None:

@@ -8,8 +8,17 @@ from html import escape
 from pathlib import Path
 
 import pytest
-from sample_report import open_run, refused_run, sample_ladder, sample_run, sample_target
+from sample_report import (
+    open_run,
+    refused_run,
+    sample_ladder,
+    sample_run,
+    sample_search,
+    sample_target,
+    searched_run,
+)
 
+from pipeline.int8 import LeftOut, Placement
 from pipeline.ladder import RunReport
 from pipeline.report.html import page
 
@@ -61,13 +70,21 @@ def unbreakable() -> RunReport:
     """Give a run in which everything has a name that offers no place to break."""
     long = "a" * 200
     rungs = [replace(one, classes=(replace(one.classes[0], name=long),)) for one in sample_ladder()]
-    target = replace(sample_target(*rungs), engine=long, reasons=(long, long), profile={"device": long})
+    trials = tuple(replace(one, left_in_float=(long, long)) for one in sample_search().trials)
+    target = replace(
+        sample_target(*rungs),
+        engine=long,
+        reasons=(long, long),
+        profile={"device": long},
+        search=sample_search(trials=trials, cost_model=long),
+        placement=Placement(summary=long, left_out=(LeftOut(node=long, reason=long),)),
+    )
     return replace(
         sample_run(**{long: target}), run=long, run_dir=long, data=long, notes=(long,), host={long: long}
     )
 
 
-@pytest.mark.parametrize("make", [sample_run, refused_run, open_run, unbreakable])
+@pytest.mark.parametrize("make", [sample_run, refused_run, open_run, searched_run, unbreakable])
 def test_a_phone_shows_the_page_without_sideways_scrolling_or_errors(make, tmp_path: Path) -> None:
     answers, console = visit(make(), tmp_path, "--hide-scrollbars", width=390)
 

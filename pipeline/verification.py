@@ -1,0 +1,104 @@
+"""Verification: the steps that judge what a plan made. Plain calls, as in the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from pipeline.config import Config
+from pipeline.forms import Shared, Variant, Verified
+from pipeline.runner import Step
+from stages.verify import (
+    Compare,
+    Compared,
+    CompareInputs,
+    Evaluate,
+    Evaluated,
+    EvaluateInputs,
+    Measure,
+    Measured,
+    MeasureInputs,
+)
+from targets.profile import TargetProfile
+
+
+def verify(
+    config: Config,
+    profile: TargetProfile,
+    shared: Shared,
+    variants: Sequence[Variant],
+    *,
+    step: Step,
+    host: str,
+) -> list[Verified]:
+    """Evaluate every form, compare it with the baseline and its parent, and time the engines.
+
+    Args:
+        config: Of the run.
+        profile: Of the target, without what no engine depends on.
+        shared: What all targets share.
+        variants: Parents first, the baseline at the very front.
+        step: Runs a stage, or knows its result.
+        host: Fingerprint of this machine; engines' kernels depend on it, so their results do.
+    """
+    evaluated = {one.id: evaluate(one, profile, shared, step=step, host=host) for one in variants}
+    engines = [one for one in variants if one.candidate]
+    measured = _measure(config, profile, shared, engines, step=step, host=host) if engines else None
+    compare = Compare(resamples=config.verify.resamples)
+    base = variants[0]
+
+    def drift(reference: Variant, variant: Variant) -> Compared:
+        return step(
+            compare,
+            CompareInputs(
+                baseline=evaluated[reference.id].detections,
+                candidate=evaluated[variant.id].detections,
+                index=shared.data.index,
+            ),
+            label=f"{variant.title} against {reference.title}",
+        )
+
+    drifts = {one.id: drift(base, one) for one in variants[1:]}
+    return [
+        Verified(
+            variant=one,
+            evaluated=evaluated[one.id],
+            drift=drifts.get(one.id),
+            step_drift=drifts.get(one.id) if one.parent in (None, base) else drift(one.parent, one),
+            measured=(measured, engines.index(one)) if measured is not None and one.candidate else None,
+        )
+        for one in variants
+    ]
+
+
+def evaluate(variant: Variant, profile: TargetProfile, shared: Shared, *, step: Step, host: str) -> Evaluated:
+    """Evaluate one form; an ONNX file in float simulation, an engine by its own kernels."""
+    stage = Evaluate(runtime=variant.runtime, simulate=not variant.candidate and variant.runtime != "pytorch")
+    inputs = EvaluateInputs(
+        model=variant.model,
+        index=shared.data.index,
+        pictures=shared.pictures,
+        profile=profile if variant.candidate else None,
+        host=host if variant.candidate else "",
+    )
+    return step(stage, inputs, label=variant.title)
+
+
+def _measure(
+    config: Config,
+    profile: TargetProfile,
+    shared: Shared,
+    engines: Sequence[Variant],
+    *,
+    step: Step,
+    host: str,
+) -> Measured:
+    inputs = MeasureInputs(
+        engines=tuple(engine.model for engine in engines),
+        index=shared.data.index,
+        pictures=shared.pictures,
+        profile=profile,
+        host=host,
+    )
+    age = timedelta(hours=config.verify.max_age_h)
+    return step(Measure(runs=config.verify.runs), inputs, label="latency", max_age=age)
