@@ -23,6 +23,7 @@ from targets.profile import TargetProfile
 MOST_TRIALS = 15  # full evaluations; a search over 64 blocks takes 8 of them for its bisection
 _ENGINES = 4  # that are built and measured
 _NAMED = 3  # blocks in an error
+_HEAD = "Keep the head in float (quantize.exclude: [head]). "
 
 ResultT = TypeVar("ResultT")
 
@@ -234,8 +235,8 @@ def _failure(bench: _Bench) -> BudgetError:
         f"No INT8 form is within quantize.drift_budget_pt: {task.budget_pt:g}. The nearest of {len(trials)}"
         f" loses {nearest.drift_pt:.2f} pt (95 % interval {low:.2f} to {high:.2f}) with {count} of"
         f" {len(bench.blocks)} blocks in float{_named(nearest.left_in_float)}.",
-        hint="Allow more, calibrate with more pictures (data.calibration), or ship a float precision"
-        " (build.precision).",
+        hint=f"{_HEAD if 'head' not in task.quantize.exclude else ''}Allow more, calibrate with more pictures"
+        " (data.calibration), or ship a float precision (build.precision).",
     )
 
 

@@ -57,6 +57,26 @@ def test_a_change_of_calibration_quantizes_again_but_does_not_train(project: Pat
     assert not {"train", "export", "build openvino fp32", "verify pytorch fp32"} & set(worked)
 
 
+def test_a_drift_budget_is_searched_for_and_shown(project: Path) -> None:
+    result = run(project, {**SMALL, "quantize.drift_budget_pt": 1.0})
+    search = result.document["targets"]["cpu"]["search"]
+
+    assert result.code == 0
+    assert search["budget_pt"] == 1.0
+    assert [one["drift_pt"] <= 1.0 for one in search["trials"] if one["chosen"]] == [True]
+    assert "weighted operators in INT8" in result.document["targets"]["cpu"]["placement"]["summary"]
+
+
+def test_a_budget_that_cannot_be_met_is_refused_and_says_how_close_it_came(project: Path) -> None:
+    whole_graph = {"quantize.exclude": "[]", "quantize.drift_budget_pt": 0.5}
+
+    result = run(project, {**SMALL, **whole_graph})
+
+    assert result.code == 3
+    assert result.document["verdict"] == "refuse"
+    assert "No INT8 form is within quantize.drift_budget_pt: 0.5. The nearest of" in result.reasons
+
+
 def test_whole_graph_int8_is_refused_with_the_reason(project: Path) -> None:
     result = run(project, {**SMALL, "quantize.exclude": "[]", "build.precision": "int8"})
 

@@ -106,3 +106,17 @@ def test_a_precision_that_the_target_does_not_have_is_refused(tmp_path: Path) ->
 
     with pytest.raises(UsageError, match="fp16`, but cpu has fp32, int8"):
         preview(config, [CPU], tmp_path)
+
+
+def test_a_search_lists_its_first_trial_and_says_what_the_rest_depends_on(tmp_path: Path) -> None:
+    config = load_config(None, ["quantize.drift_budget_pt=0.3"], demo=True, folder=tmp_path)
+
+    planned = preview(config, [CPU, find_profile("cpu-ort")], tmp_path)
+
+    titles = [one.title for one in planned]
+    assert "quantize trial 1/15" in titles
+    assert "build openvino int8" not in titles
+    assert [one.title for one in planned if one.state == "open"] == [
+        f"what follows for {name} depends on verify trial 1/15 against onnx fp32"
+        for name in ("cpu", "cpu-ort")
+    ]

@@ -17,8 +17,11 @@ from stages.quantize.graph import Graph
 from stages.stage import Progress
 from targets.errors import DataError, ModelError
 
-_SAMPLES = 1 << 19  # values of a tensor that are counted, over all pictures
-_LEAST, _MOST = 1 << 12, 1 << 16  # of one picture
+# Values of a tensor that are counted: over all pictures, and bounds for one. On 82 pictures of bccd-mini,
+# ranges from 8192 values a picture make 0.15 % more squared error than those from all (5 % in the worst
+# tensor), from 1024 values 2.7 % (75 %).
+_SAMPLES = 1 << 19
+_LEAST, _MOST = 1 << 12, 1 << 16
 
 _Image = NDArray[np.float32]
 _ItemT = TypeVar("_ItemT")

@@ -111,10 +111,7 @@ class Collector:
     def _add_means(self, values: NDArray[np.float32]) -> None:
         means: NDArray[np.float64] = np.zeros(0)
         if values.ndim > 1 and values.shape[0] == 1:
-            channels = values.reshape(values.shape[1], -1)
-            # A product with ones is the quickest way to a sum.
-            ones = np.ones(channels.shape[1], np.float32)
-            means = (channels @ ones).astype(np.float64) / len(ones)
+            means = values.reshape(values.shape[1], -1).mean(axis=1).astype(np.float64)
         if not self._pictures:
             self._sums = means
         elif self._sums.shape == means.shape:

@@ -57,8 +57,8 @@ class Halved:
 class Halve:
     """FP16 as a typed graph (decision D1); inputs and outputs are FP32.
 
-    The defaults are what FP16 costs in the convolutions of a YOLOv8n at 320 and 640 px, where nothing can be
-    done about it, and not more.
+    The defaults leave room for what FP16 costs in convolutions, where nothing can be done about it: 0.14 px
+    and 0.004 in a YOLOv8n fine-tuned on blood cells at 320 px, 0.10 px and 0.003 in one at 640 px.
 
     Attributes:
         calibration: Training pictures to look at, of those that were picked; 0: all.

@@ -80,13 +80,11 @@ class Assignment:
     def _is_wide(self, node: onnx.NodeProto) -> bool:
         """Say whether a node had better compute in FP32, for what is around it does.
 
-        What only moves values has nothing to gain from a way down to FP16 and up again. A QuantizeLinear
-        rounds what it is given, and a DequantizeLinear gives what is read.
+        What only moves values has nothing to gain from a way down to FP16 and up again. A DequantizeLinear
+        gives what is read.
         """
         sources = [not self.is_half(name) for name in node.input if self._is_computed(name)]
         readers = [self.wanted_as_float(name) for name in node.output if self._is_computed(name)]
-        if node.op_type == "QuantizeLinear":
-            return any(sources)
         if node.op_type == "DequantizeLinear":
             return any(readers)
         return node.op_type in MOVES and any(sources) and any(readers)
@@ -94,7 +92,8 @@ class Assignment:
     def _islands(self) -> set[str]:
         """Give the nodes that are FP16 behind a node in FP32 and do nothing until the next, or the end.
 
-        They would be cast to and fro for nothing. A weighted operator is worth two casts.
+        They would be cast to and fro for nothing. A weighted operator is worth two casts. A QuantizeLinear is
+        an island of its own: it rounds what it is given.
         """
         islands: set[str] = set()
         seen: set[str] = set()

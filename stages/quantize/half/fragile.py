@@ -26,6 +26,7 @@ from targets.model import ModelSpec
 Images = NDArray[np.float32]
 Reasons = dict[str, str]
 
+ENOUGH = 20  # detections to judge by; of fewer, 19 of 20 is just a word
 _SEARCHED = 4  # pictures that single nodes are judged by
 # Of what is allowed, for the rounding within decoding; the convolutions before it need the rest.
 _OF_DECODING = 0.5
@@ -152,14 +153,14 @@ def _cases(model: onnx.ModelProto, inputs: Iterable[Feeds]) -> Iterator[Case]:
 
 
 def _in_decoding(end: onnx.ModelProto, looked: _Looked, known: Reasons, tolerance: Tolerance) -> Reasons:
-    """Keep the nodes of decoding that are too inexact; all where there is nothing to judge them by."""
+    """Keep the nodes of decoding that are too inexact; all where there is too little to judge them by."""
     names = [name for name in half_nodes(end) if name not in known]
     if not names:
         return {}
     cases = list(_cases(end, looked.borders))
     trials = Trials(end, lambda: cases, judge=looked.judge, fixed=known.keys() & set(half_nodes(end)))
-    if not trials.gap(names).detections:
-        return dict.fromkeys(names, "decoding; there is no detection on the pictures to judge it by")
+    if trials.gap(names).detections < ENOUGH:
+        return dict.fromkeys(names, "decoding; there are too few detections on the pictures to judge it by")
     allowed = replace(
         tolerance, boxes_px=tolerance.boxes_px * _OF_DECODING, scores=tolerance.scores * _OF_DECODING
     )

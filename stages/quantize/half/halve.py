@@ -12,7 +12,7 @@ from stages.dataset import load_dataset
 from stages.quantize.calibration.calibrate import CalibrationPictures, load_float
 from stages.quantize.half import RECORD, SCHEMA, Halve, Halved, HalveInputs
 from stages.quantize.half.convert import to_half
-from stages.quantize.half.fragile import Fragile, find_fragile
+from stages.quantize.half.fragile import ENOUGH, Fragile, find_fragile
 from stages.quantize.half.trial import Tolerance
 from stages.quantize.opset import raise_opset
 from targets.model import load_model_spec
@@ -66,9 +66,9 @@ def _record(model: onnx.ModelProto, fragile: Fragile) -> dict[str, object]:
 
 
 def _notes(fragile: Fragile, tolerance: Tolerance) -> Iterator[str]:
-    if not fragile.gap.detections:
-        yield "FP16: there is no detection on the calibration pictures to judge its accuracy by."
-    elif tolerance.used(fragile.gap) > 1:
+    if fragile.gap.detections < ENOUGH:
+        yield f"FP16 is judged by {fragile.gap.detections} detections on the calibration pictures: too few."
+    if tolerance.used(fragile.gap) > 1:
         yield (
             f"FP16 moves {fragile.gap}, more than {tolerance.boxes_px:g} px or {tolerance.scores:g}; "
             "no single nodes are to blame."

@@ -12,6 +12,7 @@ from onnx import TensorProto, defs
 _HALF = "tensor(float16)"
 # Attributes that fix the type of an output, whatever the inputs are.
 _TYPING_ATTRIBUTES = {"dtype", "output_datatype"}
+_COORDINATES = {"Resize": 1}  # inputs that are no values: the region of interest
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def find_slots(node: onnx.NodeProto, types: Mapping[str, int], opset: int) -> Sl
     if schema is None or _fixes_types(node) or any(name not in types for name in names):
         return Slots()
     slots = Slots(
-        inputs=_able(node.input, schema, schema.inputs, types),
+        inputs=_able(node.input, schema, schema.inputs, types) - {_COORDINATES.get(node.op_type)},
         outputs=_able(node.output, schema, schema.outputs, types),
     )
     made_of_nothing = slots.outputs and not slots.inputs

@@ -114,6 +114,16 @@ class TestHalfScales:
         assert scales(made)["w0_scale"].dtype == np.float16
         assert breaches(made, rules_for("tensorrt", "10.3", HALF)) == []
 
+    def test_what_a_kept_node_gives_is_rounded_as_it_is(self, detector: onnx.ModelProto) -> None:
+        made = to_dialect(quantized(detector), HALF, keep_fp32=["a0", "boxes"])
+
+        nodes = {node.name: node for node in made.graph.node}
+        types = tensor_types(made)
+        rounds, back = nodes["a0_QuantizeLinear"], nodes["a0_DequantizeLinear"]
+        assert [types[name] for name in rounds.input[:2]] == [TensorProto.FLOAT] * 2
+        assert types[back.output[0]] == types[back.input[1]] == TensorProto.FLOAT16
+        assert breaches(made, rules_for("tensorrt", "10.3", HALF)) == []
+
     def test_it_computes_nearly_the_same(self, detector: onnx.ModelProto) -> None:
         model = quantized(detector)
 
@@ -153,9 +163,25 @@ def stored_integers(model: onnx.ModelProto) -> np.ndarray:
 
 
 class TestDecoding:
+    def test_constant_nodes_in_it_are_constants(self, detector: onnx.ModelProto) -> None:
+        graph = detector.graph
+        stored = next(one for one in graph.initializer if one.name == "strides")
+        graph.node.insert(0, helper.make_node("Constant", [], ["strides"], "strides", value=stored))
+        graph.initializer.remove(stored)
+
+        made = to_dialect(quantized(detector), HALF)
+
+        assert tensor_types(made)["boxes"] == TensorProto.FLOAT
+
     def test_it_is_what_follows_the_head(self, detector: onnx.ModelProto) -> None:
         assert decoding_of(detector) == DECODING
         assert decoding_of(quantized(detector)) == DECODING
+
+    def test_it_ends_at_quantized_convolutions_too(self, detector: onnx.ModelProto) -> None:
+        found = decoding_of(quantized(detector, exclude=()))
+
+        assert {"sides", "boxes", "scores"} <= found
+        assert not {"c0", "a0", "c1", "a1", "box", "cls"} & found
 
     def test_a_graph_without_weights_has_none(self, build: Build) -> None:
         assert decoding_of(build("a = Relu (images) output0 = Sigmoid (a)", {})) == frozenset()

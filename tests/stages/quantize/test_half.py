@@ -151,6 +151,25 @@ def test_an_accuracy_that_no_node_is_to_blame_for_is_told(
     assert "no single nodes are to blame" in result.notes[0]
 
 
+def test_too_few_detections_to_judge_by_are_told(
+    exported: Artifact, drawn: tuple[Artifact, Artifact], tmp_path: Path
+) -> None:
+    """One anchor of 64 stands out: a weak model on pictures with little to see."""
+    model = load_onnx(exported / "model.onnx")
+    offsets = np.full((1, 2, 64), -9, np.float32)
+    offsets[0, 0, 40] = 9
+    model.graph.initializer.append(onnx.numpy_helper.from_array(offsets, "offsets"))
+    scores = next(node for node in model.graph.node if node.name == "scores")
+    scores.input[0] = "moved"
+    place_of = list(model.graph.node).index(scores)
+    model.graph.node.insert(place_of, onnx.helper.make_node("Add", ["logits", "offsets"], ["moved"], "moved"))
+
+    result = halve(save(model, tmp_path / "weak"), drawn, tmp_path / "out")
+
+    assert result.notes == ("FP16 is judged by 2 detections on the calibration pictures: too few.",)
+    assert {"boxes", "scores", "moved", "dfl"} <= load_kept(result.onnx)
+
+
 def test_nothing_is_noted_where_all_is_well(
     exported: Artifact, drawn: tuple[Artifact, Artifact], tmp_path: Path
 ) -> None:

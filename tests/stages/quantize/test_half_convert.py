@@ -142,6 +142,18 @@ class TestTypes:
         assert kinds(made)["t"] == "float"
         assert casts(made) == ["t_half", "b_half", "output0"]
 
+    def test_a_split_for_a_kept_node_and_another_is_made_in_float(self, net: Build) -> None:
+        model = net(
+            "a = Sigmoid (images) p, q = Split <axis = 2> (a) b = Sqrt (p) c = Conv (q, w) "
+            "output0 = Concat <axis = 2> (b, c)",
+            {"w": (3, 3, 1, 1)},
+        )
+
+        made = to_half(model, ["a", "b"])
+
+        assert (kinds(made)["p"], kinds(made)["q"]) == ("float", "float")
+        assert casts(made) == ["q_half", "c_float"]
+
     def test_boxes_in_float_and_scores_in_half_are_joined_in_float(self, net: Build) -> None:
         model = net(
             "c = Conv (images, w) boxes = Mul (c, strides) scores = Sigmoid (c) "
@@ -227,6 +239,16 @@ class TestOperators:
 
         assert kinds(made)["scales"] == "float"
         assert casts(made) == ["images_half", "output0"]
+
+    def test_the_region_of_interest_of_resize_stays_float(self, net: Build) -> None:
+        model = net(
+            'a = Conv (images, w) output0 = Resize <mode = "nearest"> (a, region, scales)',
+            {"w": (3, 3, 1, 1)},
+            {"scales": np.array([1, 1, 2, 2], np.float32), "region": np.zeros(8, np.float32)},
+            side=32,
+        )
+
+        assert kinds(to_half(model))["region"] == "float"
 
     def test_shape_computations_are_left_alone(self, net: Build) -> None:
         model = net(

@@ -14,6 +14,7 @@ from stages.onnx_files import load_onnx
 from stages.quantize.graph import Graph, name_nodes
 from stages.quantize.half.convert import to_half
 from stages.quantize.half.fragile import Fragile, find_fragile
+from stages.quantize.half.observe import Observer
 from stages.quantize.half.trial import Tolerance
 from stages.stage import no_progress
 from stages.tensor_types import tensor_types
@@ -63,6 +64,16 @@ def detector(build: Build) -> Build:
     return make
 
 
+@pytest.fixture
+def net(build: Build) -> Build:
+    """Give a model from the text of its graph and its constants."""
+
+    def make(text: str, constants: dict[str, np.ndarray]) -> onnx.ModelProto:
+        return build(text, {}, constants, output="float[1, 3, 16, 16] output0")
+
+    return make
+
+
 def find(model: onnx.ModelProto, spec: ModelSpec = SPEC, **tolerance: float) -> Fragile:
     return find_fragile(
         model, pictures(), spec, tolerance=replace(TOLERANCE, **tolerance), total=3, progress=no_progress
@@ -87,6 +98,13 @@ class TestDecoding:
         assert found.reasons == {}
         assert 0.2 < found.gap.boxes_px < 1
 
+    def test_decoding_may_use_up_half_of_the_tolerance(self, detector: Build) -> None:
+        model = detector(side=80)
+        off_px = find(model, boxes_px=10).gap.boxes_px
+
+        assert find(model, boxes_px=1.7 * off_px).reasons != {}
+        assert find(model, boxes_px=2.3 * off_px).reasons == {}
+
     def test_boxes_of_64_pixels_are_exact_enough_in_half(self, detector: Build) -> None:
         assert find(detector(side=8)).reasons == {}
 
@@ -108,17 +126,20 @@ class TestDecoding:
 
         assert {"places", "boxes", "rows", "output0"} <= found.reasons.keys()
         assert set(found.reasons.values()) == {
-            "decoding; there is no detection on the pictures to judge it by"
+            "decoding; there are too few detections on the pictures to judge it by"
         }
 
     def test_it_is_judged_by_the_pictures_with_detections_wherever_they_are(self, detector: Build) -> None:
-        model = detector(side=80, b_cls=[-6, -6], w_cls=np.full((2, 8, 1, 1), 3))
+        weights = np.zeros((2, 8, 1, 1))
+        weights[:, 1] = 20  # this channel is -0.2 on a dark picture, and up to 0.8 on a bright one
+        model = detector(side=80, w_cls=weights, b_cls=[-3, -3])
         bright = [np.ones((1, 3, 16, 16), np.float32)]
         dark = [np.zeros((1, 3, 16, 16), np.float32)] * 6
 
         found = find_fragile(model, dark + bright, SPEC, tolerance=TOLERANCE, total=7, progress=no_progress)
 
         assert list(found.reasons) == ["places", "boxes", "output0"]
+        assert found.gap.detections <= 64
 
 
 class TestValues:
@@ -131,6 +152,14 @@ class TestValues:
         assert "a0" not in found.reasons
         assert "of at most 65504 in FP16" in found.reasons["c"]
         assert found.gap.boxes_px < TOLERANCE.boxes_px
+
+    def test_there_is_room_for_larger_values_than_were_seen(self, detector: Build) -> None:
+        found = find(
+            detector("b = Sigmoid (a0) c = Mul (b, k) d = Mul (c, l) a = Add (a0, d)", k=45000, l=1e-5)
+        )
+
+        assert found.reasons.keys() == {"c", "d"}
+        assert all(reason.startswith("values up to") for reason in found.reasons.values())
 
     def test_large_values_are_followed_through_what_moves_them(self, detector: Build) -> None:
         body = "b = Mul (a0, k) c = Mul (b, k) r = Relu (c) t = Identity (r) d = Mul (t, l) a = Mul (d, l)"
@@ -171,6 +200,23 @@ class TestValues:
         body = "b = Add (a0, eps) r = Relu (b) m = GlobalAveragePool (r) g = Sigmoid (m) a = Mul (b, g)"
 
         assert find(detector(body, eps=1e-3)).reasons == {}
+
+
+def test_extremes_are_those_of_all_pictures(net: Build) -> None:
+    model = net(
+        "a = Mul (images, k) b = Abs (a) c = Div (k, b) d = Reciprocal (b) "
+        "e = ReduceSum <keepdims = 1> (b) output0 = Add (d, e)",
+        {"k": np.array(-2, np.float32)},
+    )
+    observer = Observer(model, ["b"])
+
+    fetched = [observer.look(np.full((1, 3, 16, 16), value, np.float32)) for value in (0.5, 0.125, 3.0)]
+
+    assert [one[0].max() for one in fetched] == [1.0, 0.25, 6.0]
+    assert observer.seen.largest["a"] == 6
+    assert observer.seen.largest["d"] == 4
+    assert observer.seen.smallest == {"b": 0.25}
+    assert observer.seen.sums == {"e": 6 * 768}
 
 
 class TestAccuracy:

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from onnx import numpy_helper
 
-from stages.quantize.insert import insert_qdq, quantize_weight
+from stages.quantize.fusions import broken_fusions
+from stages.quantize.graph import Graph
+from stages.quantize.insert import REDUCED_MAX, insert_qdq, quantize_weight
 from stages.quantize.placement import place
+from stages.quantize.ranges import Grid
 
 Build = Callable[..., onnx.ModelProto]
 
@@ -35,18 +38,15 @@ def images() -> np.ndarray:
     return np.random.default_rng(1).random((1, 3, 16, 16), np.float32)
 
 
-def quantized(model: onnx.ModelProto, *exclude: str, scale: float = 1 / 127) -> onnx.ModelProto:
+def quantized(
+    model: onnx.ModelProto, *exclude: str, grid: Grid = Grid(1 / 127), reduced: tuple[str, ...] = ()
+) -> onnx.ModelProto:
     placement = place(model, exclude=exclude)
-    return insert_qdq(model, placement, dict.fromkeys(placement.activations, scale))
+    return insert_qdq(model, placement, dict.fromkeys(placement.activations, grid), reduced=reduced)
 
 
 def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
     return {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
-
-
-def fake_quantized(values: np.ndarray, scale: np.ndarray | float) -> np.ndarray:
-    """What Q/DQ does, in NumPy (ONNX's definition: round half to even, saturate)."""
-    return np.clip(np.rint(values / scale), -128, 127) * scale
 
 
 def dequantized(values: np.ndarray, axis: int) -> np.ndarray:
@@ -165,7 +165,7 @@ class TestGraph:
         )
         model.graph.output.append(onnx.ValueInfoProto(name="other", type=model.graph.output[0].type))
 
-        made = quantized(model, scale=0.02)
+        made = quantized(model, grid=Grid(0.02))
 
         steps = run(made) / 0.02
         assert steps == pytest.approx(np.rint(steps), abs=1e-3)
@@ -182,20 +182,23 @@ class TestArithmetic:
             {"w": (768, 8), "v": (4, 8), "bias": (4,)},
         )
         floats = constants(model)
-        scales = {"flat": 0.005, "a": 0.03}  # the first clips what is above 0.635
+        placement = place(model, exclude=())
+        # The first clips what is above 0.635; the second what is below -3.
+        grids = {"flat": Grid(0.005), "a": Grid(0.03, 100, unsigned=True), "output0": Grid(0.02)}
 
-        made = insert_qdq(model, place(model, exclude=()), scales)
+        made = insert_qdq(model, placement, grids)
 
         w, v = (dequantized(floats[name], axis) for name, axis in (("w", 1), ("v", 0)))
-        a = fake_quantized(images().reshape(1, -1), scales["flat"]) @ w
-        expected = fake_quantized(a, scales["a"]) @ v.T + floats["bias"]
-        assert run(made) == pytest.approx(expected, abs=1e-5)
+        a = grids["flat"].round(images().reshape(1, -1)) @ w
+        expected = grids["output0"].round(grids["a"].round(a) @ v.T + floats["bias"])
+        assert run(simulated(made)) == pytest.approx(expected, abs=1e-5)
 
     @pytest.mark.parametrize("optimize", [True, False], ids=["optimized", "node by node"])
     def test_the_int8_model_stays_close_to_the_float_model(
         self, detector: onnx.ModelProto, optimize: bool
     ) -> None:
-        made = insert_qdq(detector, place(detector, exclude=("head",)), {"images": 1 / 127, "a0": 3 / 127})
+        grids = {"images": Grid(1 / 127), "a0": Grid(3 / 127)}
+        made = insert_qdq(detector, place(detector, exclude=("head",)), grids)
 
         expected, found = run(detector), run(made, optimize=optimize)
 

@@ -301,6 +301,20 @@ def test_the_axis_is_that_of_the_output_channels(operator: str, shape: tuple[int
     assert all(f"are axis {axis}" in one for [one] in found.values())
 
 
+def test_an_add_that_no_convolution_could_fuse_may_read_int8_on_both_sides() -> None:
+    both = pair("a1", "x1") + pair("p", "x2") + " output0 = Add (x1, x2)"
+    pooled = block(("a1 = Mul (c1, s1)", "m = Mul (c1, s1) a1 = MaxPool <kernel_shape = [1, 1]> (m)"),
+                   ("output0 = Add (x, a1)", "p = Sqrt (x)" + both))  # fmt: skip
+
+    assert breaches(pooled, tensorrt()) == []
+
+
+def test_the_branch_of_a_residual_may_be_int8_where_it_does_not_end_in_a_convolution() -> None:
+    text = "m = MaxPool <kernel_shape = [1, 1]> (a1)" + pair("m", "x1") + " output0 = Add (images, x1)"
+
+    assert breaches(block(("output0 = Add (x, a1)", text)), tensorrt()) == []
+
+
 def test_whatever_stands_in_a_body_is_not_vouched_for() -> None:
     model = block()
     body = helper.make_graph(
@@ -325,6 +339,10 @@ def test_cpu_runtimes_take_zero_points_and_any_placement(runtime: RuntimeName) -
     rules = rules_for(runtime, "", Dialect(symmetric=False))
 
     assert breaches(block(both, zero=np.array(128, np.uint8)), rules) == []
+    assert (
+        breaches(block(("(a0, scale, zero)", "(a0, scale)"), ("(q0, scale, zero)", "(q0, scale)")), rules)
+        == []
+    )
     assert breaches(block(OTHER_SCALE, other=np.array(0, np.float32)), rules) == [BAD_SCALE]
 
 

@@ -1,6 +1,7 @@
 """Observation: a model is looked at while it runs."""
 
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -70,6 +71,26 @@ def test_no_more_than_two_pictures_are_read_ahead(build: Build) -> None:
         seen.release()
 
     observe(build("output0 = Relu (images)", {}), ["output0"], images(), total=4, progress=progress)
+
+
+def test_memory_does_not_grow_with_the_number_of_pictures(build: Build) -> None:
+    model = build(
+        "a = Relu (images) output0 = MaxPool <kernel_shape = [2, 2]> (a)",
+        {},
+        source="float[1, 3, 128, 128] images",
+        output="float[1, 3, 127, 127] output0",
+    )
+
+    def peak(total: int) -> int:
+        images = (np.full((1, 3, 128, 128), number, np.float32) for number in range(total))
+        tracemalloc.start()
+        observe(model, ["images", "a", "output0"], images, total=total, progress=no_progress)
+        (_, found), _ = tracemalloc.get_traced_memory(), tracemalloc.stop()
+        return found
+
+    peak(1)  # the first run imports
+
+    assert peak(60) < 1.2 * peak(10)
 
 
 def test_side_and_batch_may_be_left_open(build: Build) -> None:

@@ -9,6 +9,7 @@ import pytest
 from stages.quantize.calibration.observe import observe
 from stages.quantize.calibration.tensors import Derived, derive, find_tensors
 from stages.quantize.graph import Graph
+from stages.quantize.placement import place
 from stages.stage import no_progress
 
 Build = Callable[..., onnx.ModelProto]
@@ -65,6 +66,13 @@ def test_the_inside_of_an_activation_is_not_looked_at(detector: onnx.ModelProto)
 )
 def test_what_is_looked_at(build: Build, text: str, expected: list[str]) -> None:
     assert found(build(text, {"w": (4, 3, 1, 1)})) == expected
+
+
+@pytest.mark.parametrize("exclude", [("head",), ()], ids=["the head in float", "all of it"])
+def test_all_that_is_placed_was_looked_at(detector: onnx.ModelProto, exclude: tuple[str, ...]) -> None:
+    placed = place(detector, exclude=exclude).activations
+
+    assert set(placed) <= set(found(detector))
 
 
 # A tensor of each kind that is not looked at itself, and the tensors that it is made of.
