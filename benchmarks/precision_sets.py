@@ -58,12 +58,17 @@ CASES = (
     Case(name="bccd", data="bccd-mini", imgsz=320),
     Case(name="bsdata", data="bsdata", imgsz=192),
 )
-_SMALLER = ("demo.train=600", "demo.val=400", "train.epochs=3")
-_SMALL_DEMO = replace(
-    CASES[0],
-    arguments=(*CASES[0].arguments, *(part for setting in _SMALLER for part in ("--set", setting))),
+
+
+def _set(case: Case, *settings: str) -> Case:
+    """Override settings of a case."""
+    return replace(case, arguments=(*case.arguments, *(part for one in settings for part in ("--set", one))))
+
+
+QUICK_CASES = (
+    _set(CASES[0], "demo.train=1200", "demo.val=400", "train.epochs=4"),
+    _set(CASES[2], "train.epochs=5"),
 )
-QUICK_CASES = (_SMALL_DEMO, CASES[2])
 
 
 @dataclass(frozen=True, kw_only=True)

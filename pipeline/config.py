@@ -44,11 +44,14 @@ class QuantizeSection(Quantize):
 
     Attributes:
         calibration: Training pictures that calibration looks at; 0: all that were picked.
+        equalize: Equalize the channels of neighbouring convolutions first, where ReLU, LeakyReLU or nothing
+            stands between them; SiLU lets no factor through.
         drift_budget_pt: Leave the cheapest set of layers in higher precision with which INT8 loses no more
             mAP50-95 than this, in points, against the exported model; without it all that can be is INT8.
     """
 
     calibration: Annotated[int, Ge(0)] = 0
+    equalize: bool = False
     drift_budget_pt: Annotated[float, Ge(0)] | None = None
 
     @property

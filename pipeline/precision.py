@@ -13,7 +13,8 @@ from pipeline.search import Task, search
 from pipeline.verification import evaluate
 from stages.artifact import Artifact
 from stages.quantize import Quantized, QuantizeInputs
-from stages.quantize.calibration import Calibrated, CalibrateInputs
+from stages.quantize.calibration import CalibrateInputs
+from stages.quantize.equalize import Equalize, EqualizeInputs
 from stages.quantize.half import HalveInputs
 from stages.quantize.rank import Rank
 from stages.verify import Compare, Evaluate, Measure
@@ -68,10 +69,15 @@ def lower(
         variants.append(replace(onnx, form="quantize", precision="fp16", model=halved.onnx, parent=onnx))
     quantized, found = None, None
     if "int8" in profile.precisions:
-        calibrated = calibrate(config, shared, onnx, step=step)
+        model = onnx.model
+        if config.quantize.equalize:
+            equalized = step(Equalize(), EqualizeInputs(onnx=model), label="equalize")
+            model, notes = equalized.onnx, [*notes, *equalized.notes]
+        seen = CalibrateInputs(onnx=model, index=shared.data.index, pictures=shared.pictures)
+        calibrated = step(config.quantize.calibrate, seen, label="calibration")
         notes += calibrated.notes
         inputs = QuantizeInputs(
-            onnx=onnx.model,
+            onnx=model,
             statistics=calibrated.statistics,
             index=shared.data.index,
             pictures=shared.pictures,
@@ -88,12 +94,6 @@ def lower(
             quantized, found = searched.quantized, searched.record
         variants.append(replace(onnx, form="quantize", precision="int8", model=quantized.onnx, parent=onnx))
     return Lowered(variants=tuple(variants), quantized=quantized, search=found, notes=tuple(notes))
-
-
-def calibrate(config: Config, shared: Shared, onnx: Variant, *, step: Step) -> Calibrated:
-    """Look at the calibration pictures, once for all targets and trials."""
-    inputs = CalibrateInputs(onnx=onnx.model, index=shared.data.index, pictures=shared.pictures)
-    return step(config.quantize.calibrate, inputs, label="calibration")
 
 
 def _task(

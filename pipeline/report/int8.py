@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pipeline.int8 import LeftOut, Search, SearchTrial
 from pipeline.ladder import TargetResult
 from pipeline.report.markup import Markup, render, tag
-from pipeline.report.pareto import cost_of, cost_words, is_timed, pareto_chart
+from pipeline.report.pareto import cost_digits, cost_of, cost_words, is_timed, pareto_chart
 from pipeline.report.parts import block, details
 from pipeline.report.tables import head, number, scrolling, table
 from pipeline.report.words import figure, interval
@@ -68,7 +68,7 @@ def _trial(place: int, trial: SearchTrial, search: Search, *, timed: bool) -> Ma
         tag("td", left_in_words(trial, search), tag("small", names_of(trial.left_in_float))),
         number(trial.drift_pt, 2, notes),
         number(trial.p50_ms) if timed else None,
-        number(cost_of(trial, search), 2 if search.cost_unit == "ms" else 1),
+        number(cost_of(trial, search), cost_digits(search)),
     )
     return tag("tr", cells, class_="trial ships" if trial.chosen else "trial")
 

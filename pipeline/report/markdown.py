@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pipeline.int8 import Search
 from pipeline.ladder import Rung, RunReport, TargetResult
 from pipeline.report.int8 import left_in_words
-from pipeline.report.pareto import cost_of, cost_words
+from pipeline.report.pareto import cost_digits, cost_of, cost_words
 from pipeline.report.words import (
     HEADLINES,
     NONE,
@@ -74,7 +74,7 @@ def _search(search: Search) -> Iterator[str]:
             f"**{name}**, chosen" if one.chosen else name,
             _with_interval(one.drift_pt, interval(one.drift_ci_pt)),
             figure(one.p50_ms),
-            figure(cost_of(one, search), 2 if search.cost_unit == "ms" else 1),
+            figure(cost_of(one, search), cost_digits(search)),
         )
         yield f"| {' | '.join(cells)} |"
 

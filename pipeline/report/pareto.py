@@ -35,6 +35,11 @@ def cost_of(trial: SearchTrial, search: Search) -> float:
     return trial.cost if search.cost_unit == "ms" else 100 * trial.cost
 
 
+def cost_digits(search: Search) -> int:
+    """Say how many digits of a predicted cost are told: a nano model takes hundredths of a millisecond."""
+    return 4 if search.cost_unit == "ms" else 1
+
+
 def cost_words(search: Search) -> str:
     """Say what predicted costs are."""
     return "ms, predicted" if search.cost_unit == "ms" else "% of float, predicted"
@@ -57,7 +62,8 @@ def pareto_chart(search: Search) -> Markup | None:
         _marks(one, across, up, search.budget_pt) for one in points
     ])  # fmt: skip
     short = "ms" if timed or search.cost_unit == "ms" else "%"
-    value = f"{figure(chosen.trial.drift_pt)} pt at {figure(chosen.x)} {short}"
+    cost = figure(chosen.x, 2 if timed else cost_digits(search))
+    value = f"{figure(chosen.trial.drift_pt)} pt at {cost} {short}"
     plot = row("Drift", "points of mAP50-95", drawn, value, f"chosen; budget {figure(search.budget_pt)} pt")
     return tag("figure", plot, axis(across, unit), role="img", aria_label=_said(points, search, unit))
 

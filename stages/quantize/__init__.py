@@ -1,7 +1,8 @@
 """Quantize: an FP32 ONNX model becomes an INT8 one, with the precision written into the graph as Q/DQ.
 
-Four stages work together, each a step of its own: `calibration.Calibrate` looks at the pictures, once for
-all; `rank.Rank` says what each block costs in accuracy; `Quantize` makes an INT8 graph, `half.Halve` an FP16 one.
+Stages that work together, each a step of its own: `calibration.Calibrate` looks at the pictures, once for all;
+`rank.Rank` says how much noise each block makes; `Quantize` makes an INT8 graph, `half.Halve` an FP16 one;
+`equalize.Equalize` prepares networks without SiLU.
 """
 
 from __future__ import annotations

@@ -113,4 +113,8 @@ def _find_ranges(
             percentile=settings.percentile,
         )
     find = partial(find_range, method=settings.method, symmetric=symmetric, percentile=settings.percentile)
-    return {group: find(merge([statistics[name] for name in group])) for group in placement.groups}
+    found: dict[Group, Range] = {}
+    for group in placement.groups:
+        seen = [statistics[name] for name in group if name in statistics]
+        found[group] = find(merge(seen)) if seen else Range(0.0, 0.0)  # a tensor that never holds a value
+    return found

@@ -188,8 +188,8 @@ def test_a_search_without_measurements_is_shown_by_predicted_cost_and_says_so() 
     absolute = Page(page(searched_run(trials=trials, cost_unit="ms")))
 
     assert "No engine was timed" in relative.text
-    assert "0.44 pt at 68.00 %" in relative.text
-    assert "0.44 pt at 0.68 ms" in absolute.text
+    assert "0.44 pt at 68.0 %" in relative.text
+    assert "0.44 pt at 0.6800 ms" in absolute.text
 
 
 def test_a_search_that_needed_one_trial_says_so() -> None:

@@ -10,9 +10,9 @@ from stages.dataset import Dataset, Picture
 from stages.quantize.calibration.statistics import ZERO, Statistics
 from targets.model import InputSpec
 
-# Ranges by `mse` from n pictures of bccd-mini, chosen at random, twice, make so much more squared error in the
-# tensors of YOLOv8n than those from all 82, on average (in the worst tensor): n = 8: 2.5 % (59 %),
-# 16: 0.9 % (21 %), 32: 0.4 % (8 %), 64: 0.1 % (3 %).
+# Ranges by `mse` from n pictures of bccd-mini, drawn twice, make so much more squared error in the tensors of
+# YOLOv8n than those from all 82, on average (in the worst tensor): n = 8: 2.5 % (59 %), 16: 0.9 % (21 %),
+# 32: 0.4 % (8 %), 64: 0.1 % (3 %).
 FEW = 32
 _SIZES = ("small", "medium", "large")
 _SIZE_LIMITS_PX2 = (32**2, 96**2)  # COCO's

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from onnx import numpy_helper
 
+from stages.evaluation.simulation import simulated
 from stages.quantize.fusions import broken_fusions
 from stages.quantize.graph import Graph
 from stages.quantize.insert import REDUCED_MAX, insert_qdq, quantize_weight
@@ -19,7 +20,7 @@ from stages.quantize.ranges import Grid
 
 Build = Callable[..., onnx.ModelProto]
 
-TWO_CONVOLUTIONS = "a = Conv (images, w) output0 = Conv (a, v)"
+PICTURE = Grid(1 / 127)
 
 
 def run(model: onnx.ModelProto, *, optimize: bool = True) -> np.ndarray:
@@ -39,7 +40,7 @@ def images() -> np.ndarray:
 
 
 def quantized(
-    model: onnx.ModelProto, *exclude: str, grid: Grid = Grid(1 / 127), reduced: tuple[str, ...] = ()
+    model: onnx.ModelProto, *exclude: str, grid: Grid = PICTURE, reduced: tuple[str, ...] = ()
 ) -> onnx.ModelProto:
     placement = place(model, exclude=exclude)
     return insert_qdq(model, placement, dict.fromkeys(placement.activations, grid), reduced=reduced)
@@ -91,6 +92,14 @@ class TestWeights:
         assert integers[0].tolist() == [0, 0]
         assert scales[0] == 1.0
 
+    @given(values=WEIGHTS)
+    def test_seven_bits_leave_room_for_a_sum_of_two_products(self, values: np.ndarray) -> None:
+        integers, _ = quantize_weight(values, 0, largest=REDUCED_MAX)
+
+        largest = np.abs(integers.astype(int)).max()
+        assert 2 * 255 * largest <= np.iinfo(np.int16).max
+        assert largest == (63 if values.any() else 0)
+
 
 class TestGraph:
     def test_every_pair_has_three_inputs_and_zero_points_of_zero(self, detector: onnx.ModelProto) -> None:
@@ -127,6 +136,69 @@ class TestGraph:
         assert nodes["w0_DequantizeLinear"].attribute[0].i == 0
         assert added == {"QuantizeLinear", "DequantizeLinear"}
         assert sum(node.op_type == "QuantizeLinear" for node in model.graph.node) == 2
+
+    def test_an_input_that_is_not_placed_reads_the_float_tensor(self, build: Build) -> None:
+        model = build(
+            "c = Conv (images, w) a = Relu (c) b = Conv (a, v) d = Softmax (a) output0 = Add (b, d)",
+            {"w": (4, 3, 1, 1), "v": (4, 4, 1, 1)},
+        )
+
+        nodes = nodes_of(quantized(model, "d"))
+
+        assert nodes["b"].input[0] == "a_dequantized"
+        assert nodes["d"].input[0] == "a"
+
+    def test_a_residual_block_keeps_its_fusions(self, build: Build) -> None:
+        model = build(
+            "c0 = Conv (images, w0) s0 = Sigmoid (c0) a0 = Mul (c0, s0) "
+            "c1 = Conv (a0, w1) s1 = Sigmoid (c1) a1 = Mul (c1, s1) "
+            "c2 = Conv (a1, w2) s2 = Sigmoid (c2) a2 = Mul (c2, s2) "
+            "sum = Add (a0, a2) output0 = Conv (sum, w3)",
+            {"w0": (4, 3, 1, 1), "w1": (4, 4, 1, 1), "w2": (4, 4, 1, 1), "w3": (4, 4, 1, 1)},
+        )
+
+        made = quantized(model)
+
+        assert list(nodes_of(made)["sum"].input) == ["a0_dequantized", "a2"]
+        assert list(broken_fusions(Graph(made))) == []
+
+    def test_zero_points_of_unsigned_grids_are_uint8(self, detector: onnx.ModelProto) -> None:
+        found = constants(quantized(detector, "head", grid=Grid(0.01, 27, unsigned=True)))
+
+        assert found["a0_zero_point"].dtype == np.uint8
+        assert found["a0_zero_point"] == 27
+        assert found["w0_zero_point"].dtype == np.int8
+
+    def test_what_is_named_gets_seven_bits_and_the_rest_eight(self, detector: onnx.ModelProto) -> None:
+        found = constants(quantized(detector, "head", reduced=("w0",)))
+
+        assert np.abs(found["w0_quantized"]).max() == 63
+        assert np.abs(found["w1_quantized"]).max() == 127
+
+    def test_names_that_are_taken_are_avoided(self, build: Build) -> None:
+        model = build(
+            "a = Conv (images, a_scale) output0 = Conv (a, images_quantized)",
+            {"a_scale": (4, 3, 1, 1), "images_quantized": (4, 4, 1, 1)},
+        )
+
+        made = quantized(model)
+
+        assert nodes_of(made)["output0"].input[0] == "a_dequantized_1"
+        assert run(simulated(made)) == pytest.approx(run(model), abs=0.1)
+
+    def test_a_weight_that_the_body_of_an_if_reads_stays_there_as_floats(self, build: Build) -> None:
+        model = build(
+            "a = Conv (images, w) sum = ReduceSum (a) choice = Cast <to = 9> (sum) "
+            "output0 = If (choice) <then_branch = then () => (float[p, q, r, s] t) { t = Relu (w) }, "
+            "else_branch = otherwise () => (float[p, q, r, s] e) { e = Relu (a) }>",
+            {"w": (4, 3, 1, 1)},
+            output="float[p, q, r, s] output0",
+        )
+
+        made = quantized(model, "output0")
+
+        assert {"w", "w_quantized"} <= constants(made).keys()
+        onnx.checker.check_model(made, full_check=True)
 
     def test_weights_are_stored_as_int8_and_no_more_as_floats(self, detector: onnx.ModelProto) -> None:
         found = constants(quantized(detector, "head"))
@@ -184,12 +256,13 @@ class TestArithmetic:
         floats = constants(model)
         placement = place(model, exclude=())
         # The first clips what is above 0.635; the second what is below -3.
-        grids = {"flat": Grid(0.005), "a": Grid(0.03, 100, unsigned=True), "output0": Grid(0.02)}
+        pixels = Grid(0.005)
+        grids = {"images": pixels, "flat": pixels, "a": Grid(0.03, 100, unsigned=True), "output0": Grid(0.02)}
 
         made = insert_qdq(model, placement, grids)
 
         w, v = (dequantized(floats[name], axis) for name, axis in (("w", 1), ("v", 0)))
-        a = grids["flat"].round(images().reshape(1, -1)) @ w
+        a = pixels.round(images().reshape(1, -1)) @ w
         expected = grids["output0"].round(grids["a"].round(a) @ v.T + floats["bias"])
         assert run(simulated(made)) == pytest.approx(expected, abs=1e-5)
 
