@@ -10,7 +10,7 @@ from stages.quantize.graph import attribute, name_nodes
 from stages.quantize.opset import opset_of, raise_opset
 from targets.errors import ModelError
 
-OPSET = 17  # the newest that every target reads (shared/reference/tensorrt.md §4)
+OPSET = 17  # the newest that every target reads: 8.5 of TensorRT ends there
 _LOWEST = 13  # QuantizeLinear and DequantizeLinear have an axis from here on (ONNX's operator definitions)
 _IR_VERSION = 8  # goes with opset 17; below 4, each initializer must be an input as well (ONNX's IR.md)
 # How a Constant can hold numbers other than as a tensor.

@@ -2,7 +2,7 @@
 
 Sources: onnx-tensorrt, `QuantDequantLinearHelper` (release/8.5-GA builtin_op_importers.cpp; 10.x
 onnxOpImporters.cpp); NvInfer.h of 8.5, 10.3 and 10.16, IQuantizeLayer and IDequantizeLayer; ONNX's
-definitions of QuantizeLinear and DequantizeLinear; collected in shared/reference/tensorrt.md §2.1, §3, §4.
+definitions of QuantizeLinear and DequantizeLinear.
 """
 
 from __future__ import annotations

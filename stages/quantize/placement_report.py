@@ -115,7 +115,8 @@ class _Report:
         nodes = [node for node in self._graph.nodes if _module(node.name) == module]
         weighted = [node for node in nodes if is_weighted(node, self._graph.weights)]
         int8 = sum(node.name in self._placement.nodes for node in weighted)
-        return f"{module or 'nodes outside of modules'}: {int8} of {len(weighted)} in INT8"
+        figures = f": {int8} of {len(weighted)} weighted operators in INT8" if weighted else ""
+        return f"{module or 'nodes outside of modules'}{figures}"
 
     def _lines(self, module: str, nodes: Sequence[onnx.NodeProto]) -> Iterator[str]:
         int8 = [row for node in nodes if node.name in self._read for row in self._rows(module, node)]

@@ -30,7 +30,6 @@ from targets.profile import Dialect
 Build = Callable[..., onnx.ModelProto]
 FLOAT = Dialect()
 HALF = Dialect(opset=19, scale_dtype="float16")
-ODD = Path("/work/shared/data/onnx/odd")
 SIDE_PX = 96  # three strides of 32, as `checkpoint_of` has it
 DECODING = {"bins", "turned", "shares", "dfl", "sides", "boxes", "logits", "scores", "output0"}
 
@@ -219,12 +218,12 @@ class TestOpset:
     @pytest.mark.parametrize(
         "name", ["broken_unknown_op.onnx", "broken_shape_conflict.onnx", "local_function.onnx"]
     )
-    def test_what_the_converter_does_not_know_is_refused(self, name: str) -> None:
+    def test_what_the_converter_does_not_know_is_refused(self, name: str, test_data: Path) -> None:
         with pytest.raises(ModelError, match="cannot be raised"):
-            raise_opset(load_onnx(ODD / name), 19)
+            raise_opset(load_onnx(test_data / "onnx" / "odd" / name), 19)
 
-    def test_an_old_foreign_model_is_raised(self) -> None:
-        model = load_onnx(Path("/work/shared/data/weights/yolox_nano.onnx"))
+    def test_an_old_foreign_model_is_raised(self, test_data: Path) -> None:
+        model = load_onnx(test_data / "weights" / "yolox_nano.onnx")
 
         made = raise_opset(model, 17)
 

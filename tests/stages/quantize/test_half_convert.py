@@ -18,7 +18,6 @@ from stages.tensor_types import tensor_types
 from targets.errors import ModelError
 
 Build = Callable[..., onnx.ModelProto]
-ODD = Path("/work/shared/data/onnx/odd")
 
 CHAIN = """
     c = Conv (images, w)
@@ -320,8 +319,8 @@ class TestOperators:
         inputs = np.linspace(0, 1, 4, dtype=np.float32).reshape(1, 1, 1, 4), np.array(True)
         assert run(half_simulated(made), *inputs)[0] == pytest.approx(run(model, *inputs)[0], rel=2e-3)
 
-    def test_a_local_function_stays_float(self) -> None:
-        model = load_onnx(ODD / "local_function.onnx")
+    def test_a_local_function_stays_float(self, test_data: Path) -> None:
+        model = load_onnx(test_data / "onnx" / "odd" / "local_function.onnx")
 
         assert list(to_half(model).graph.node) == list(
             to_half(model, [to_half(model).graph.node[0].name]).graph.node
@@ -329,8 +328,8 @@ class TestOperators:
 
 
 class TestRefusals:
-    def test_weights_beyond_half_name_their_reader(self) -> None:
-        model = load_onnx(ODD / "weights_overflow_fp16.onnx")
+    def test_weights_beyond_half_name_their_reader(self, test_data: Path) -> None:
+        model = load_onnx(test_data / "onnx" / "odd" / "weights_overflow_fp16.onnx")
 
         with pytest.raises(ModelError, match=r"which MatMul_0 reads, holds .* beyond FP16") as caught:
             to_half(model)
@@ -347,9 +346,9 @@ class TestRefusals:
         with pytest.raises(ModelError, match="holds FP16 already"):
             to_half(to_half(chain))
 
-    def test_double_precision_is_refused(self) -> None:
+    def test_double_precision_is_refused(self, test_data: Path) -> None:
         with pytest.raises(ModelError, match="computes in FP64"):
-            to_half(load_onnx(ODD / "float64_conv.onnx"))
+            to_half(load_onnx(test_data / "onnx" / "odd" / "float64_conv.onnx"))
 
     def test_a_name_that_no_node_has_is_refused(self, chain: onnx.ModelProto) -> None:
         with pytest.raises(ModelError, match="no node 'nosuch'"):
@@ -365,16 +364,16 @@ class TestRefusals:
         with pytest.raises(ModelError, match="no Q/DQ in FP16 at opset 17"):
             to_half(model)
 
-    def test_a_graph_that_contradicts_itself_is_refused(self) -> None:
+    def test_a_graph_that_contradicts_itself_is_refused(self, test_data: Path) -> None:
         with pytest.raises(ModelError, match=r"not be valid|cannot be inferred"):
-            to_half(load_onnx(ODD / "broken_shape_conflict.onnx"))
+            to_half(load_onnx(test_data / "onnx" / "odd" / "broken_shape_conflict.onnx"))
 
-    def test_weights_that_are_cut_off_are_refused(self) -> None:
+    def test_weights_that_are_cut_off_are_refused(self, test_data: Path) -> None:
         with pytest.raises(ModelError, match="model is not valid"):
-            to_half(load_onnx(ODD / "broken_initializer_too_short.onnx"))
+            to_half(load_onnx(test_data / "onnx" / "odd" / "broken_initializer_too_short.onnx"))
 
-    def test_dynamic_shapes_are_taken(self) -> None:
-        made = to_half(load_onnx(ODD / "dynamic_batch_height_width.onnx"))
+    def test_dynamic_shapes_are_taken(self, test_data: Path) -> None:
+        made = to_half(load_onnx(test_data / "onnx" / "odd" / "dynamic_batch_height_width.onnx"))
 
         assert casts(made) == ["x_half", "y"]
 
