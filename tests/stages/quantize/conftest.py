@@ -1,6 +1,5 @@
 """Small graphs to quantize, written as text; weights are random, and shaped as `WEIGHTS` says."""
 
-import re
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 from onnx import numpy_helper, parser
 
 from stages.quantize.calibration.session import Session
+from stages.quantize.graph import Graph
 from stages.quantize.placement import Placement
 from stages.quantize.ranges import Grid, Range, grid_of
 
@@ -89,13 +89,18 @@ def detector(build: Build) -> onnx.ModelProto:
 def told() -> Told:
     """Give a part of a placement as text: who reads INT8 of what, what shares a scale, and who does neither.
 
-    The part is the nodes whose names begin with `module`, which is left away. A tensor goes by the name of
-    the node that makes it, the outputs of a Split by number. Activation functions are taken for granted.
+    The part is the nodes whose names begin with `module`, which is left away, or those from `first` to
+    `last`. A tensor goes by the name of the node that makes it, the outputs of a Split by number. Activation
+    functions are taken for granted.
     """
 
-    def tell(model: onnx.ModelProto, placement: Placement, module: str = "") -> str:
-        nodes = [node for node in model.graph.node if node.name.startswith(module)]
-        names = {
+    def tell(
+        model: onnx.ModelProto, placement: Placement, module: str = "", *, first: str = "", last: str = ""
+    ) -> str:
+        order = [node.name for node in model.graph.node]
+        span = slice(order.index(first or order[0]), order.index(last or order[-1]) + 1)
+        nodes = [node for node in model.graph.node[span] if node.name.startswith(module)]
+        names = {one.name: one.name for one in model.graph.input} | {
             tensor: node.name.removeprefix(module) + (f":{number}" if len(node.output) > 1 else "")
             for node in model.graph.node
             for number, tensor in enumerate(node.output)
@@ -105,19 +110,29 @@ def told() -> Told:
         for edge in placement.edges:
             if edge.node in inputs:
                 tensor = inputs[edge.node][edge.position]
-                reads.setdefault(edge.node, []).append(names.get(tensor, tensor))
+                reads.setdefault(edge.node, []).append(names[tensor])
         lines = [f"{node.removeprefix(module)} <- {', '.join(tensors)}" for node, tensors in reads.items()]
         within = {tensor for node in nodes for tensor in node.output}
         lines += [
-            f"one scale: {', '.join(sorted(names.get(one, one) for one in group))}"
+            f"one scale: {', '.join(names[one] for one in sorted(group, key=list(names).index))}"
             for group in placement.groups
             if len(group) > 1 and within.intersection(group)
         ]
-        floats = [node.name.removeprefix(module) for node in nodes if node.name not in reads]
-        floats = [name for name in floats if not re.search(r"(^|/)act/", name)]
-        return "\n".join([*lines, *([f"float: {', '.join(floats)}"] if floats else [])])
+        graph = Graph(model)
+        rest = [node for node in nodes if node.name not in reads and not _is_activation(graph, node)]
+        floats = [node.name.removeprefix(module) for node in rest]
+        return "\n".join([*lines, *([f"float: {', '.join(floats)}"] if floats else [])]) + "\n"
 
     return tell
+
+
+def _is_activation(graph: Graph, node: onnx.NodeProto) -> bool:
+    """Say whether a node is Relu, LeakyRelu or a part of SiLU."""
+    if node.op_type == "Sigmoid":
+        return any(one.op_type == "Mul" and node.input[0] in one.input for one in graph.after(node))
+    if node.op_type == "Mul":
+        return any(one.op_type == "Sigmoid" and one.input[0] in node.input for one in graph.before(node))
+    return node.op_type in {"Relu", "LeakyRelu"}
 
 
 @pytest.fixture(scope="session")
