@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -58,42 +59,48 @@ def lower(
     notes: list[str] = []
     half: Artifact | None = None
     if "fp16" in profile.precisions:
-        halved = step(
-            config.fp16,
-            HalveInputs(
-                onnx=onnx.model, index=shared.data.index, pictures=shared.pictures, dialect=profile.dialect
-            ),
-            label="fp16",
+        inputs = HalveInputs(
+            onnx=onnx.model, index=shared.data.index, pictures=shared.pictures, dialect=profile.dialect
         )
+        halved = step(config.fp16, inputs, label="fp16")
         half, notes = halved.onnx, [*halved.notes]
-        variants.append(replace(onnx, form="quantize", precision="fp16", model=halved.onnx, parent=onnx))
-    quantized, found = None, None
-    if "int8" in profile.precisions:
-        model = onnx.model
-        if config.quantize.equalize:
-            equalized = step(Equalize(), EqualizeInputs(onnx=model), label="equalize")
-            model, notes = equalized.onnx, [*notes, *equalized.notes]
-        seen = CalibrateInputs(onnx=model, index=shared.data.index, pictures=shared.pictures)
-        calibrated = step(config.quantize.calibrate, seen, label="calibration")
-        notes += calibrated.notes
-        inputs = QuantizeInputs(
-            onnx=model,
-            statistics=calibrated.statistics,
-            index=shared.data.index,
-            pictures=shared.pictures,
-            dialect=profile.dialect,
-            runtime=profile.runtime,
-            runtime_version=profile.runtime_version,
-            half=half,
-        )
-        if config.quantize.drift_budget_pt is None:
-            quantized = step(config.quantize.stage, inputs, label="int8")
-        else:
-            baseline = evaluate(onnx, profile, shared, step=step, host=host).detections
-            searched = search(_task(config, profile, inputs, baseline, host=host), step)
-            quantized, found = searched.quantized, searched.record
-        variants.append(replace(onnx, form="quantize", precision="int8", model=quantized.onnx, parent=onnx))
+        variants.append(replace(onnx, form="quantize", precision="fp16", model=half, parent=onnx))
+    if "int8" not in profile.precisions:
+        return Lowered(variants=tuple(variants), quantized=None, search=None, notes=tuple(notes))
+    model, more = _calibrated(config, profile, shared, onnx, step=step)
+    notes += more
+    model = replace(model, half=half)
+    found: Search | None = None
+    if config.quantize.drift_budget_pt is None:
+        quantized = step(config.quantize.stage, model, label="int8")
+    else:
+        baseline = evaluate(onnx, profile, shared, step=step, host=host).detections
+        searched = search(_task(config, profile, model, baseline, host=host), step)
+        quantized, found = searched.quantized, searched.record
+    variants.append(replace(onnx, form="quantize", precision="int8", model=quantized.onnx, parent=onnx))
     return Lowered(variants=tuple(variants), quantized=quantized, search=found, notes=tuple(notes))
+
+
+def _calibrated(
+    config: Config, profile: TargetProfile, shared: Shared, onnx: Variant, *, step: Step
+) -> tuple[QuantizeInputs, Iterable[str]]:
+    """Give what a quantization needs, and what equalization and calibration noted."""
+    model, notes = onnx.model, []
+    if config.quantize.equalize:
+        equalized = step(Equalize(), EqualizeInputs(onnx=model), label="equalize")
+        model, notes = equalized.onnx, [*equalized.notes]
+    seen = CalibrateInputs(onnx=model, index=shared.data.index, pictures=shared.pictures)
+    calibrated = step(config.quantize.calibrate, seen, label="calibration")
+    inputs = QuantizeInputs(
+        onnx=model,
+        statistics=calibrated.statistics,
+        index=shared.data.index,
+        pictures=shared.pictures,
+        dialect=profile.dialect,
+        runtime=profile.runtime,
+        runtime_version=profile.runtime_version,
+    )
+    return inputs, (*notes, *calibrated.notes)
 
 
 def _task(

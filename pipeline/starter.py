@@ -31,8 +31,8 @@ train:
 
 # quantize:
 #   exclude: [head]          # stays in float: `head`, or patterns of ONNX node names
-#   drift_budget_pt:         # as 0.5: leave the layers in higher precision that it takes to lose no more than this
-#   method: mse              # how activation ranges are found: mse, minmax, percentile, entropy, reconstruction
+#   drift_budget_pt:         # as 0.5: leaves the layers in higher precision that it takes
+#   method: mse              # how ranges are found; or minmax, percentile, entropy, reconstruction
 
 # build:
 #   precision: auto          # auto ships the fastest candidate that passes; or fp32, int8

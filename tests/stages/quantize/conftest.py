@@ -101,17 +101,18 @@ def told() -> Told:
         span = slice(order.index(first or order[0]), order.index(last or order[-1]) + 1)
         nodes = [node for node in model.graph.node[span] if node.name.startswith(module)]
         names = {one.name: one.name for one in model.graph.input} | {
-            tensor: node.name.removeprefix(module) + (f":{number}" if len(node.output) > 1 else "")
+            tensor: _short(node, module) + (f":{number}" if len(node.output) > 1 else "")
             for node in model.graph.node
             for number, tensor in enumerate(node.output)
         }
         reads: dict[str, list[str]] = {}
-        inputs = {node.name: node.input for node in nodes}
+        members = {node.name: node for node in nodes}
         for edge in placement.edges:
-            if edge.node in inputs:
-                tensor = inputs[edge.node][edge.position]
-                reads.setdefault(edge.node, []).append(names[tensor])
-        lines = [f"{node.removeprefix(module)} <- {', '.join(tensors)}" for node, tensors in reads.items()]
+            if edge.node in members:
+                reads.setdefault(edge.node, []).append(names[members[edge.node].input[edge.position]])
+        lines = [
+            f"{_short(members[node], module)} <- {', '.join(tensors)}" for node, tensors in reads.items()
+        ]
         within = {tensor for node in nodes for tensor in node.output}
         lines += [
             f"one scale: {', '.join(names[one] for one in sorted(group, key=list(names).index))}"
@@ -120,10 +121,14 @@ def told() -> Told:
         ]
         graph = Graph(model)
         rest = [node for node in nodes if node.name not in reads and not _is_activation(graph, node)]
-        floats = [node.name.removeprefix(module) for node in rest]
+        floats = [_short(node, module) for node in rest]
         return "\n".join([*lines, *([f"float: {', '.join(floats)}"] if floats else [])]) + "\n"
 
     return tell
+
+
+def _short(node: onnx.NodeProto, module: str) -> str:
+    return node.name.removeprefix(module).removesuffix("_output_0")  # onnxslim gives nodes names of tensors
 
 
 def _is_activation(graph: Graph, node: onnx.NodeProto) -> bool:
