@@ -31,9 +31,12 @@ def find_grids(
     """
     grids: dict[str, Grid] = {}
     name, spec = picture
+    whole = Range(0.0, _BYTES * spec.scale)
     for group, found in ranges.items():
-        exact = group == (name,) and not dialect.symmetric
-        kept = Range(0.0, _BYTES * spec.scale) if exact else found
+        kept = found
+        # What is joined with the picture and larger keeps its range; parts of the picture (Focus) are as it is.
+        if name in group and not dialect.symmetric and found.low >= 0 and found.high <= whole.high:
+            kept = whole
         grids |= dict.fromkeys(group, grid_of(kept, symmetric=dialect.symmetric))
     return grids
 

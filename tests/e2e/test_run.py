@@ -119,7 +119,11 @@ def test_orin_does_the_work_of_the_host_and_says_what_is_missing(project: Path) 
 
     assert result.code == 4
     assert "no engine for NVIDIA Jetson AGX Orin 64GB: tensorrt 10.3" in result.reasons
-    assert sorted(path.name for path in handed_out.iterdir()) == ["export-fp32", "quantize-int8"]
+    assert sorted(path.name for path in handed_out.iterdir()) == [
+        "export-fp32",
+        "quantize-fp16",
+        "quantize-int8",
+    ]
 
 
 def test_onnx_runtime_is_a_target_of_its_own(project: Path) -> None:
