@@ -34,7 +34,7 @@ def find_grids(
     whole = Range(0.0, _BYTES * spec.scale)
     for group, found in ranges.items():
         kept = found
-        # What is joined with the picture and larger keeps its range; parts of the picture (Focus) are as it is.
+        # Parts of the picture (Focus) are as it is; what is joined with it and larger keeps its range.
         if name in group and not dialect.symmetric and found.low >= 0 and found.high <= whole.high:
             kept = whole
         grids |= dict.fromkeys(group, grid_of(kept, symmetric=dialect.symmetric))
