@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.evaluator import CONF, IOU, MAX_DET
-from pipeline.store import Store
+from benchmarks.stored import artifacts_of
 from stages.artifact import Artifact
 from stages.dataset import Dataset, Picture, load_dataset
 from targets.model import ModelSpec, load_model_spec
@@ -109,15 +109,7 @@ def prepare(case: Case, folder: Path) -> Subject:
     if case.real:
         (folder / "pipeline.yaml").write_text(case.config(), encoding="utf-8")
     report = _run(case, folder)
-    store = Store(folder / ".edgebound")
-    keys = {step["label"]: step["key"] for step in report["steps"]}
-
-    def artifact(step: str, field: str) -> Artifact:
-        entry = store.find(keys[step])
-        assert entry is not None
-        named = entry.record["result"][field]
-        return store.open(entry, named["path"], named["digest"])
-
+    artifact = artifacts_of(report, folder)
     onnx = artifact("export", "onnx")
     return Subject(
         case=case,

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.form import show
-from stages.artifact import Artifact
+from benchmarks.stored import artifacts_of
 
 _REPEATS = 5
 
@@ -81,17 +81,8 @@ def _timed_run(folder: Path, settings: list[str]) -> tuple[float, dict[str, Any]
 def _compare(folder: Path, report: dict[str, Any]) -> dict[str, Any]:
     """Compare the evaluators on the run's ONNX file and validation pictures."""
     from benchmarks.evaluator import compare_evaluators
-    from pipeline.store import Store
 
-    store = Store(folder / ".edgebound")
-    keys = {step["label"]: step["key"] for step in report["steps"]}
-
-    def artifact(step: str, field: str) -> Artifact:
-        entry = store.find(keys[step])
-        assert entry is not None
-        named = entry.record["result"][field]
-        return store.open(entry, named["path"], named["digest"])
-
+    artifact = artifacts_of(report, folder)
     return compare_evaluators(
         artifact("export", "onnx"), artifact("data check", "index"), artifact("data render", "data")
     )

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from pipeline.figures import Figure, Interval
+from stages.quantize import LeftInFloat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,14 +52,6 @@ class Search:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeftOut:
-    """A weighted node that stays in float, and why."""
-
-    node: str
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Placement:
     """What of the model became INT8.
 
@@ -68,4 +61,4 @@ class Placement:
     """
 
     summary: str
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[LeftInFloat, ...]

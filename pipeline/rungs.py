@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from pipeline.forms import Made, Verified
-from pipeline.int8 import LeftOut, Placement
+from pipeline.int8 import Placement
 from pipeline.ladder import (
     MISSING,
     ClassCount,
@@ -94,8 +94,7 @@ def placement(made: Made) -> Placement | None:
     """Give what of the model became INT8, for the report."""
     if made.quantized is None:
         return None
-    left_out = tuple(LeftOut(node=one.node, reason=one.reason) for one in made.quantized.left_out)
-    return Placement(summary=made.quantized.summary, left_out=left_out)
+    return Placement(summary=made.quantized.summary, left_out=made.quantized.left_out)
 
 
 def data_summary(data: Prepared) -> DataSummary:

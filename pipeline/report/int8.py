@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.int8 import LeftOut, Search, SearchTrial
+from pipeline.int8 import Search, SearchTrial
 from pipeline.ladder import TargetResult
 from pipeline.report.markup import Markup, render, tag
 from pipeline.report.pareto import cost_digits, cost_of, cost_words, is_timed, pareto_chart
 from pipeline.report.parts import block, details
 from pipeline.report.tables import head, number, scrolling, table
 from pipeline.report.words import figure, interval
+from stages.quantize import LeftInFloat
 
 _NAMED = 3  # blocks in a cell
 
@@ -94,6 +95,6 @@ def placement_details(target: TargetResult) -> Markup | None:
     return details("Placement of INT8", render((tag("p", f"{placement.summary}."), left)))
 
 
-def _left_out_table(left_out: Sequence[LeftOut]) -> Markup:
+def _left_out_table(left_out: Sequence[LeftInFloat]) -> Markup:
     rows = [tag("tr", tag("th", one.node, scope="row"), tag("td", one.reason)) for one in left_out]
     return scrolling("In float", table(head("operator in float", "why", sortable=True), rows))

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from pipeline.gate import Terms, judge, overall
-from pipeline.int8 import LeftOut, Placement, Search, SearchTrial
+from pipeline.int8 import Placement, Search, SearchTrial
 from pipeline.ladder import (
     ClassCount,
     ClassFigures,
@@ -21,6 +21,7 @@ from pipeline.ladder import (
     TargetResult,
 )
 from pipeline.report import write_report
+from stages.quantize import LeftInFloat
 
 AT = "2026-05-04T09:41:07+00:00"
 TERMS = Terms(now=datetime(2026, 5, 4, 10, tzinfo=timezone.utc))
@@ -127,7 +128,7 @@ def sample_placement() -> Placement:
     return Placement(
         summary="55 of 64 weighted operators in INT8, 93.1% of all MACs; "
         "74 Q/DQ pairs on activations with 51 scales",
-        left_out=tuple(LeftOut(node=node, reason=reason) for node, reason in reasons.items()),
+        left_out=tuple(LeftInFloat(node=node, reason=reason) for node, reason in reasons.items()),
     )
 
 

@@ -22,12 +22,13 @@ from sample_report import (
     searched_run,
 )
 
-from pipeline.int8 import LeftOut, Placement, SearchTrial
+from pipeline.int8 import Placement, SearchTrial
 from pipeline.ladder import ClassFigures, Failure, RunReport, TargetResult
 from pipeline.report import load_report, write_report
 from pipeline.report.html import page
 from pipeline.report.junit import junit
 from pipeline.report.markdown import markdown
+from stages.quantize import LeftInFloat
 
 FILES = ["junit.xml", "report.html", "report.json", "summary.md"]
 VOID = {"meta", "br", "link", "col"}
@@ -74,7 +75,7 @@ def named(name: str, classes: int = 1) -> RunReport:
     target = replace(
         sample_target(*rungs),
         search=sample_search(trials=(trial, replace(trial, cost=0.8)), cost_model=name),
-        placement=Placement(summary=name, left_out=(LeftOut(node=name, reason=name),)),
+        placement=Placement(summary=name, left_out=(LeftInFloat(node=name, reason=name),)),
     )
     return replace(sample_run(**{name: target}), data=name, notes=(name,), run=name)
 

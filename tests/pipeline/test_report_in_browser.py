@@ -18,9 +18,10 @@ from sample_report import (
     searched_run,
 )
 
-from pipeline.int8 import LeftOut, Placement
+from pipeline.int8 import Placement
 from pipeline.ladder import RunReport
 from pipeline.report.html import page
+from stages.quantize import LeftInFloat
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
@@ -77,7 +78,7 @@ def unbreakable() -> RunReport:
         reasons=(long, long),
         profile={"device": long},
         search=sample_search(trials=trials, cost_model=long),
-        placement=Placement(summary=long, left_out=(LeftOut(node=long, reason=long),)),
+        placement=Placement(summary=long, left_out=(LeftInFloat(node=long, reason=long),)),
     )
     return replace(
         sample_run(**{long: target}), run=long, run_dir=long, data=long, notes=(long,), host={long: long}
