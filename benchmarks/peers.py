@@ -99,7 +99,7 @@ def _set_task(subject: Subject, folder: Path) -> Task:
 
     # The one place here that knows the inside of our quantizer.
     from stages.quantize.graph import Graph, name_nodes
-    from stages.quantize.head import find_head
+    from stages.quantize.placement.head import find_head
 
     model = name_nodes(onnx.load(subject.onnx / "model.onnx"))
     onnx.save(model, folder / "named.onnx")

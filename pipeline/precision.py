@@ -17,7 +17,7 @@ from stages.quantize import Quantized, QuantizeInputs
 from stages.quantize.calibration import CalibrateInputs
 from stages.quantize.equalize import Equalize, EqualizeInputs
 from stages.quantize.half import HalveInputs
-from stages.quantize.rank import Rank
+from stages.quantize.ranking import Rank
 from stages.verify import Compare, Evaluate, Measure
 from targets.profile import TargetProfile
 

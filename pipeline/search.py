@@ -14,8 +14,8 @@ from pipeline.subset import Choice, Names, find_subset, pareto
 from stages.artifact import Artifact
 from stages.build import Build, BuildInputs
 from stages.quantize import Quantize, Quantized, QuantizeInputs
-from stages.quantize.cost import Load, cost_model
-from stages.quantize.rank import Block, Rank, RankInputs
+from stages.quantize.ranking import Block, Rank, RankInputs
+from stages.quantize.ranking.cost import Load, cost_model
 from stages.verify import Compare, CompareInputs, Evaluate, EvaluateInputs, Measure, MeasureInputs
 from targets.errors import BudgetError
 from targets.profile import TargetProfile

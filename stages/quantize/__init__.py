@@ -1,7 +1,7 @@
 """Quantize: an FP32 ONNX model becomes an INT8 one, with the precision written into the graph as Q/DQ.
 
 Stages that work together, each a step of its own: `calibration.Calibrate` looks at the pictures once;
-`rank.Rank` says how much noise each block makes; `Quantize` makes an INT8 graph, `half.Halve` an FP16 one;
+`ranking.Rank` says how much noise each block makes; `Quantize` makes an INT8 graph, `half.Halve` an FP16 one;
 `equalize.Equalize` prepares networks without SiLU.
 """
 

@@ -16,7 +16,7 @@ from stages.quantize.calibration.calibrate import CalibrationPictures, load_floa
 from stages.quantize.calibration.storage import load_statistics
 from stages.quantize.dialect import to_dialect
 from stages.quantize.half import load_kept
-from stages.quantize.placement_report import describe, summarize
+from stages.quantize.report import describe, summarize
 from stages.quantize.rules import refuse_breaches, rules_for
 from targets.model import load_model_spec
 

@@ -15,7 +15,7 @@ from pipeline.search import Task, search
 from pipeline.store import Store
 from stages.quantize import Quantize, QuantizeInputs
 from stages.quantize.calibration import Calibrate, CalibrateInputs
-from stages.quantize.rank import Rank
+from stages.quantize.ranking import Rank
 from stages.verify import Compare, Evaluate, EvaluateInputs, Measure
 from targets.errors import BudgetError
 from targets.profile import Dialect, Rates, TargetProfile

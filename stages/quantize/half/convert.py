@@ -15,7 +15,7 @@ from stages.quantize.half.constants import retype, store_constants, to_float16
 from stages.quantize.half.scales import fit_scales
 from stages.quantize.half.slots import Slots, find_slots
 from stages.quantize.opset import opset_of
-from stages.quantize.parser_rules import HALF_OPSET, HALVES
+from stages.quantize.rules.parsers import HALF_OPSET, HALVES
 from stages.tensor_types import tensor_types
 from targets.errors import ModelError
 

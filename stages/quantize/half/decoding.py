@@ -8,7 +8,7 @@ import onnx
 from onnx import helper
 
 from stages.quantize.graph import Graph
-from stages.quantize.head import find_head
+from stages.quantize.placement.head import find_head
 
 
 def decoding_of(model: onnx.ModelProto) -> frozenset[str]:

@@ -13,10 +13,10 @@ from stages.artifact import Artifact
 from stages.onnx_files import load_onnx
 from stages.quantize.foreign import prepared
 from stages.quantize.insert import insert_qdq
-from stages.quantize.noise import NoiseMeter
 from stages.quantize.placement import place
-from stages.quantize.placement_report import describe, summarize
 from stages.quantize.ranges import Grid
+from stages.quantize.ranking.noise import NoiseMeter
+from stages.quantize.report import describe, summarize
 from stages.quantize.rules import breaches, rules_for
 from stages.stage import no_progress
 from targets.errors import ModelError

@@ -11,9 +11,9 @@ import pytest
 from stages.onnx_files import load_onnx
 from stages.quantize.foreign import prepared
 from stages.quantize.insert import insert_qdq
-from stages.quantize.noise import NoiseMeter
 from stages.quantize.placement import place
 from stages.quantize.ranges import Grid
+from stages.quantize.ranking.noise import NoiseMeter
 from stages.quantize.rules import breaches, rules_for
 from targets.errors import ModelError
 from targets.profile import Dialect

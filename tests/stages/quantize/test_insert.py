@@ -12,11 +12,11 @@ from hypothesis.extra import numpy as hnp
 from onnx import numpy_helper
 
 from stages.evaluation.simulation import simulated
-from stages.quantize.fusions import broken_fusions
 from stages.quantize.graph import Graph
 from stages.quantize.insert import REDUCED_MAX, insert_qdq, quantize_weight
 from stages.quantize.placement import place
 from stages.quantize.ranges import Grid
+from stages.quantize.rules.fusions import broken_fusions
 
 Build = Callable[..., onnx.ModelProto]
 

@@ -15,11 +15,11 @@ from stages.artifact import Artifact
 from stages.dataset import load_dataset, save_dataset
 from stages.quantize import Quantize
 from stages.quantize.calibration import Calibrate, CalibrateInputs
-from stages.quantize.cost import Load
 from stages.quantize.graph import Graph
-from stages.quantize.noise import NoiseMeter, find_blocks
 from stages.quantize.placement import place
-from stages.quantize.rank import Block, Rank, Ranked, RankInputs
+from stages.quantize.ranking import Block, Rank, Ranked, RankInputs
+from stages.quantize.ranking.cost import Load
+from stages.quantize.ranking.noise import NoiseMeter, find_blocks
 from stages.stage import no_progress
 from targets.errors import DataError, ModelError
 from targets.model import InputSpec, ModelSpec

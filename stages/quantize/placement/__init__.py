@@ -25,8 +25,8 @@ import onnx
 
 from stages.evaluation.qdq import is_quantized
 from stages.quantize.graph import Edge, Graph, attribute
-from stages.quantize.head import Head, channel_axis, find_head, is_weighted
-from stages.quantize.residual import find_shortcut
+from stages.quantize.placement.head import Head, channel_axis, find_head, is_weighted
+from stages.quantize.placement.residual import find_shortcut
 from targets.errors import ModelError, UsageError
 
 HEAD = "head"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stages.artifact import Artifact
-from stages.quantize.cost import Load
+from stages.quantize.ranking.cost import Load
 from targets.profile import Dialect
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.quantize.cost import CPU_SPEEDUP, Load, cost_model, load_of
 from stages.quantize.graph import Graph
+from stages.quantize.ranking.cost import CPU_SPEEDUP, Load, cost_model, load_of
 from targets.errors import ModelError
 from targets.profile import Rates, TargetProfile
 

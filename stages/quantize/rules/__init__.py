@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import onnx
 
 from stages.onnx_files import nodes_of
-from stages.quantize.fusions import broken_fusions
 from stages.quantize.graph import name_nodes
-from stages.quantize.parser_rules import Rules, rules_for
-from stages.quantize.qdq_nodes import NODE_RULES, View, is_qdq
+from stages.quantize.rules.fusions import broken_fusions
+from stages.quantize.rules.nodes import NODE_RULES, View, is_qdq
+from stages.quantize.rules.parsers import Rules, rules_for
 from targets.errors import ModelError
 
 __all__ = ["Rules", "breaches", "refuse_breaches", "rules_for"]

@@ -9,11 +9,11 @@ from math import prod
 
 import onnx
 
-from stages.quantize.cost import load_of
 from stages.quantize.graph import Graph
-from stages.quantize.head import find_head, is_weighted
 from stages.quantize.placement import Placement, moves
+from stages.quantize.placement.head import find_head, is_weighted
 from stages.quantize.ranges import Grid
+from stages.quantize.ranking.cost import load_of
 
 _NEW_VALUES = {
     "GlobalAveragePool": "averages are new values",

@@ -6,7 +6,7 @@ import onnx
 import pytest
 
 from stages.quantize.graph import Graph
-from stages.quantize.head import Head, channel_axis, find_head, is_weighted
+from stages.quantize.placement.head import Head, channel_axis, find_head, is_weighted
 
 Build = Callable[..., onnx.ModelProto]
 

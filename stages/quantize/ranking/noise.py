@@ -14,15 +14,15 @@ from stages.dataset import load_dataset
 from stages.evaluation.simulation import simulated
 from stages.quantize import Quantize
 from stages.quantize.assemble import Groundwork, lay
-from stages.quantize.blocks import Block, Noise, RankInputs
 from stages.quantize.calibration.calibrate import CalibrationPictures, load_float
 from stages.quantize.calibration.observe import input_of
 from stages.quantize.calibration.session import Session
 from stages.quantize.calibration.storage import load_statistics
-from stages.quantize.cost import Load, load_of
 from stages.quantize.graph import Graph
-from stages.quantize.head import find_head, is_weighted
 from stages.quantize.placement import Placement, place
+from stages.quantize.placement.head import find_head, is_weighted
+from stages.quantize.ranking.blocks import Block, Noise, RankInputs
+from stages.quantize.ranking.cost import Load, load_of
 from stages.stage import Progress
 from targets.errors import DataError
 from targets.model import load_model_spec

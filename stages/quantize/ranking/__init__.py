@@ -14,8 +14,8 @@ from annotated_types import Ge
 
 from stages.artifact import Artifact
 from stages.quantize import Quantize
-from stages.quantize.blocks import Block, RankInputs
-from stages.quantize.cost import Load
+from stages.quantize.ranking.blocks import Block, RankInputs
+from stages.quantize.ranking.cost import Load
 from stages.stage import Progress
 
 __all__ = ["Block", "Rank", "RankInputs", "Ranked"]
@@ -63,7 +63,7 @@ class Rank:
             DataError: There are no calibration pictures, or one cannot be read, or the statistics cannot.
             ModelError: The model cannot be read or run, has no fixed shapes, or nothing to quantize.
         """
-        from stages.quantize.noise import measure_noise
+        from stages.quantize.ranking.noise import measure_noise
 
         found = measure_noise(self.quantize, inputs, pictures=self.pictures, progress=progress)
         folder = out / "ranking"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from stages.quantize.graph import Graph, attribute
-from stages.quantize.parser_rules import HALF_OPSET, HALVES, Rules
+from stages.quantize.rules.parsers import HALF_OPSET, HALVES, Rules
 from stages.tensor_types import tensor_types
 
 _WEIGHTED = {"Conv", "ConvTranspose", "Gemm", "MatMul"}

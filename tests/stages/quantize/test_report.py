@@ -7,8 +7,8 @@ import onnx
 import pytest
 
 from stages.quantize.placement import place
-from stages.quantize.placement_report import Summary, describe, summarize
 from stages.quantize.ranges import Grid
+from stages.quantize.report import Summary, describe, summarize
 from targets.errors import ModelError
 
 Build = Callable[..., onnx.ModelProto]

@@ -6,7 +6,7 @@ import onnx
 import pytest
 
 from stages.quantize.graph import Graph
-from stages.quantize.residual import find_shortcut
+from stages.quantize.placement.residual import find_shortcut
 
 Build = Callable[..., onnx.ModelProto]
 
