@@ -1,4 +1,4 @@
-"""`pipeline check`: what a target has against a model, as table, JSON and SARIF."""
+"""`pipeline check`: what targets have against a model, as table and JSON."""
 
 from __future__ import annotations
 
@@ -6,21 +6,28 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
-from pipeline.files import write_atomically
-from stages.check import Finding, check_file
-from targets.errors import UsageError
+from stages.check import Finding, Placement, check_for_all
 from targets.profile import TargetProfile
 
-_SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
+if TYPE_CHECKING:
+    from stages.check.fix import Step
+
+Mark = Literal["error", "warning", ""]
 
 
 @dataclass(frozen=True)
 class Inspected:
-    """What one target has against a model."""
+    """What one target has against a model.
+
+    Attributes:
+        findings: Errors first.
+        dla: What its DLA would run; None where it has none.
+    """
 
     findings: tuple[Finding, ...]
+    dla: Placement | None = None
 
     @property
     def unsupported(self) -> bool:
@@ -28,52 +35,77 @@ class Inspected:
         return any(one.severity == "error" for one in self.findings)
 
 
-def inspect(model: Path, profile: TargetProfile) -> Inspected:
-    """Check every operator of the ONNX file `model` against a target.
+@dataclass(frozen=True)
+class Row:
+    """One line of the table for several targets.
+
+    Attributes:
+        finding: That it is about; of several nodes of one operator the first.
+        count: How many nodes have it.
+        marks: How bad it is, by target; "" where the target has nothing against it.
+        reasons: Why, each said once, in the order of the targets.
+    """
+
+    finding: Finding
+    count: int
+    marks: Mapping[str, Mark]
+    reasons: tuple[str, ...]
+
+
+def inspect(model: Path, profiles: Mapping[str, TargetProfile]) -> dict[str, Inspected]:
+    """Check every operator of the ONNX file `model` against targets, by the names that they were asked for.
 
     Raises:
         ModelError: It is no ONNX file, or one that may not be opened safely.
+        EvidenceError: A runtime that has to be asked is not installed.
     """
-    return Inspected(tuple(check_file(model, profile)))
+    answers = check_for_all(model, [*profiles.values()])
+    return {
+        name: Inspected(answer.findings, answer.dla) for name, answer in zip(profiles, answers, strict=True)
+    }
 
 
-def to_json(model: Path, found: Mapping[str, Inspected]) -> str:
+def fix_model(model: Path, profiles: Mapping[str, TargetProfile], out: Path) -> tuple[Step, ...]:
+    """Write a model with those safe rewrites that the targets may need to `out`; nothing if there are none.
+
+    Raises:
+        ModelError: `model` is no ONNX file, or `out` cannot be written.
+    """
+    from stages.check.fix import fix_file
+
+    return fix_file(model, [*profiles.values()], out)
+
+
+def rows_of(found: Mapping[str, Inspected]) -> Iterator[Row]:
+    """Give one row for each operator, or value, that some target has something against."""
+    groups: dict[tuple[str, str], dict[str, list[Finding]]] = {}
+    for target, inspected in found.items():
+        for one in inspected.findings:
+            by_target = groups.setdefault((one.op, "" if one.op else one.node), {})
+            by_target.setdefault(target, []).append(one)
+    for by_target in groups.values():
+        every = [one for findings in by_target.values() for one in findings]
+        yield Row(
+            finding=every[0],
+            count=len({one.node for one in every}),
+            marks={target: _worst(by_target.get(target, [])) for target in found},
+            reasons=tuple(dict.fromkeys(one.reason for one in every)),
+        )
+
+
+def _worst(findings: list[Finding]) -> Mark:
+    severities = {one.severity for one in findings}
+    return "error" if "error" in severities else "warning" if severities else ""
+
+
+def to_json(model: Path, found: Mapping[str, Inspected], *, fixed: object = None) -> str:
     """Give all findings as one JSON document."""
     targets = {
         name: {
             "verdict": "unsupported" if one.unsupported else "pass",
             "findings": [asdict(finding) for finding in one.findings],
+            "dla": None if one.dla is None else asdict(one.dla),
         }
         for name, one in found.items()
     }
-    return json.dumps({"schema": 1, "model": str(model), "targets": targets})
-
-
-def write_sarif(file: Path, model: Path, found: Mapping[str, Inspected]) -> None:
-    """Write all findings as SARIF 2.1.0, which code hosts show beside a pull request.
-
-    Raises:
-        UsageError: There is no such folder, or `file` is one.
-    """
-    driver = {"name": "edgebound", "rules": [{"id": "operator"}]}
-    run = {"tool": {"driver": driver}, "results": list(_results(model, found))}
-    document = {"$schema": _SARIF, "version": "2.1.0", "runs": [run]}
-    try:
-        write_atomically(file, json.dumps(document, indent=2).encode())
-    except OSError as exc:
-        raise UsageError(
-            f"{file} cannot be written: {exc.strerror}.", hint="Name a file in a folder that is there."
-        ) from exc
-
-
-def _results(model: Path, found: Mapping[str, Inspected]) -> Iterator[dict[str, Any]]:
-    for target, inspected in found.items():
-        for finding in inspected.findings:
-            text = f"{target}: {finding.op} ({finding.node}): {finding.reason} {finding.remedy}"
-            place = {"physicalLocation": {"artifactLocation": {"uri": model.as_posix()}}}
-            yield {
-                "ruleId": "operator",
-                "level": finding.severity,
-                "message": {"text": text.strip()},
-                "locations": [{**place, "logicalLocations": [{"fullyQualifiedName": finding.node}]}],
-            }
+    return json.dumps({"schema": 1, "model": str(model), "targets": targets, "fixed": fixed})

@@ -111,6 +111,8 @@ def _read_profile(record: Mapping[str, Any]) -> TargetProfile:
         budgets=Budgets(**record["budgets"]),
         rates=Rates(**record.get("rates", {})),
         precisions=tuple(record["precisions"]),
+        jetpacks=tuple(record.get("jetpacks", ())),
+        power_modes=tuple(record.get("power_modes", ())),
     )
     return TargetProfile(**fields)
 

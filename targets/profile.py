@@ -6,6 +6,7 @@ from typing import Literal, Mapping, Optional, Tuple
 Precision = Literal["fp32", "fp16", "int8"]
 RuntimeName = Literal["null", "onnxruntime", "openvino", "tensorrt"]
 ScaleDtype = Literal["float32", "float16"]
+Confidence = Literal["", "low", "medium", "high"]
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,20 @@ class TargetProfile:
         runtime: The engine library.
         runtime_version: Version the engine must be built for; empty: the one installed here.
         sm: CUDA compute capability, `8.7`; empty without a GPU.
-        jetpack: JetPack release, `6.2`; empty off Jetson.
+        module: Family of Jetson modules, `agx-orin`, which decides what JetPack releases it takes
+            (`targets/platforms.json`); empty off Jetson.
+        jetpack: JetPack release this is for, `6.2`; empty off Jetson. `name@release` asks for another one.
+        jetpacks: All known releases that it takes, oldest first.
         dialect: The quantized graph it takes.
         precisions: Candidates to build, fastest last.
-        dla: Deep learning accelerator cores.
+        dla: Deep learning accelerator cores that TensorRT can use; 0 where the JetPack release cannot.
         local: An engine for it can be built and run on this machine.
         threads: CPU threads of an engine; 0 leaves the choice to the runtime.
         budgets: Limits of the application.
-        rates: Of the device.
+        rates: Of the device, in its fastest power mode.
+        memory_gb: Of the device, in 10^9 bytes as its maker counts; on Jetson shared with the CPU.
+        power_modes: By their watts or name, slowest first.
+        confidence: How sure the figures of the device are.
         sources: Where each fact comes from, by field name.
     """
 
@@ -90,4 +97,9 @@ class TargetProfile:
     threads: int = 0
     budgets: Budgets = field(default_factory=Budgets)
     rates: Rates = field(default_factory=Rates)
+    module: str = ""
+    jetpacks: Tuple[str, ...] = ()
+    memory_gb: Optional[float] = None
+    power_modes: Tuple[str, ...] = ()
+    confidence: Confidence = ""
     sources: Mapping[str, str] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from pipeline.cli.check import check
 from pipeline.cli.options import (
     HERE,
     Config,
@@ -29,6 +30,7 @@ from pipeline.cli.options import (
     say,
 )
 from pipeline.cli.store import store_app
+from pipeline.cli.targets import targets
 
 Until = Literal["data", "train", "export", "check", "quantize", "build", "verify"]
 
@@ -140,58 +142,10 @@ def init(
     say(f"Wrote {file}. Next: pipeline plan, then pipeline run --target cpu.")
 
 
-@app.command()
-def targets(
-    name: Annotated[str | None, typer.Argument(help="Show everything about this one.")] = None,
-    *,
-    as_json: Json = False,
-) -> None:
-    """List the target profiles, or show one with its sources.
-
-    Example:
-    - `pipeline targets orin`
-    """
-    from dataclasses import asdict
-
-    from pipeline.profiles import find_profile, profile_names
-    from pipeline.summary import show_profile, show_profiles
-
-    with errors(as_json=as_json):
-        profiles = [find_profile(one) for one in ([name] if name else profile_names())]
-    if name:
-        show_profile(profiles[0])
-    else:
-        show_profiles(profiles)
-    if as_json:
-        print_json(json.dumps([asdict(profile) for profile in profiles]))
+app.command()(targets)
 
 
-@app.command()
-def check(
-    model: Annotated[Path, typer.Argument(help="Any ONNX file.")],
-    *,
-    target: Target = None,
-    sarif: Annotated[Path | None, typer.Option(help="Write the findings there as SARIF 2.1.0 too.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Check every operator of a model against what a target can run.
-
-    Example:
-    - `pipeline check model.onnx --target cpu --target orin`
-    """
-    from pipeline.inspect import inspect, to_json, write_sarif
-    from pipeline.profiles import find_profiles
-    from pipeline.summary import show_findings
-
-    with errors(as_json=as_json):
-        profiles = find_profiles(target or ["cpu"])
-        found = {name: inspect(model, profile) for name, profile in profiles.items()}
-        show_findings(model, found)
-        if sarif:
-            write_sarif(sarif, model, found)
-    if as_json:
-        print_json(to_json(model, found))
-    raise typer.Exit(5 if any(one.unsupported for one in found.values()) else 0)
+app.command()(check)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -21,6 +22,8 @@ class Finding:
         severity: With an error the target cannot run the model.
         reason: What is wrong.
         remedy: What to do about it.
+        module: Path of the PyTorch module behind it, as `model.22.dfl`; empty where the file does not say.
+        line: Of the code that made it, as `head.py:12`; empty where the file does not say.
     """
 
     node: str
@@ -28,6 +31,52 @@ class Finding:
     severity: Literal["error", "warning"]
     reason: str
     remedy: str
+    module: str = ""
+    line: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """What of a model a deep learning accelerator (DLA) would run.
+
+    Attributes:
+        on_dla: Nodes that stay there.
+        on_gpu: Nodes that fall back; what the builder folds counts on neither side.
+        handovers: Values that one side makes and the other reads.
+        parts: Groups of nodes on DLA that hang together.
+        fallen: How many nodes fell back, by operator and reason.
+        reason: Why there is no DLA although the device has cores; empty if there is.
+    """
+
+    on_dla: int
+    on_gpu: int
+    handovers: int
+    parts: int
+    fallen: Mapping[str, int]
+    reason: str
+
+    def told(self) -> tuple[str, ...]:
+        """Say it in sentences, the figures first."""
+        if self.reason:
+            return (self.reason,)
+        figures = (
+            f"DLA runs {self.on_dla} of {self.on_dla + self.on_gpu} nodes in at least {self.parts} parts; "
+            f"{self.handovers} values change sides."
+        )
+        return (figures, *(f"{count} x {why}" for why, count in self.fallen.items()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What one target has against a model.
+
+    Attributes:
+        findings: Errors first.
+        dla: What its DLA would run; None where it has none.
+    """
+
+    findings: tuple[Finding, ...]
+    dla: Placement | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,3 +134,26 @@ def check_file(path: Path, profile: TargetProfile, *, timeout_s: float = 60.0) -
     if isinstance(found, ModelError):
         raise found
     return found
+
+
+def check_for_all(
+    path: Path, profiles: Sequence[TargetProfile], *, timeout_s: float = 60.0
+) -> tuple[Answer, ...]:
+    """Check any ONNX file for several targets; it is read, and each runtime asked, once.
+
+    Args:
+        path: Of the file.
+        profiles: Of the targets.
+        timeout_s: How long a runtime may look at it.
+
+    Returns:
+        In the order of `profiles`.
+
+    Raises:
+        ModelError: It is no ONNX model, or none that can be trusted.
+        EvidenceError: A runtime that has to be asked is not installed.
+    """
+    from stages.check.examine import examine
+    from stages.onnx_files import load_onnx
+
+    return examine(load_onnx(path), profiles, timeout_s=timeout_s)

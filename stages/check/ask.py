@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -51,18 +52,23 @@ def _ask_child(runtime: str, models: Sequence[bytes], timeout_s: float) -> tuple
     """Give the answers of one child, and what happened to it if they are not all."""
     from stages.check import probe
 
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", probe.__name__, runtime],
-            input=b"".join(len(model).to_bytes(8, "little") + model for model in models),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=timeout_s,
-            cwd=_ROOT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as exc:
-        return _answers(exc.stdout), f"it did not finish within {timeout_s:g} s."
+    with tempfile.TemporaryFile() as stdin:  # one more copy of large models in memory would be one too many
+        for model in models:
+            stdin.write(len(model).to_bytes(8, "little"))
+            stdin.write(model)
+        stdin.seek(0)
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", probe.__name__, runtime],
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                timeout=timeout_s,
+                cwd=_ROOT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as exc:
+            return _answers(exc.stdout), f"it did not finish within {timeout_s:g} s."
     return _answers(done.stdout), f"it crashed ({_manner(done.returncode)})."
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.check import Finding
+from stages.check import Answer, Finding
 from stages.check.ask import ask
-from stages.check.complaints import read_complaint
-from stages.check.table import compare_with_table
-from stages.onnx_files import load_onnx
+from stages.check.complaints import name_of, read_complaint
+from stages.check.dla import place_on_dla
+from stages.check.origin import line_of, module_of
+from stages.check.table import Parts, compare_with_table
+from stages.check.view import views_of
+from stages.onnx_files import load_onnx, nodes_of
 from targets.errors import ModelError
 from targets.operators import load_tensorrt_operators
 from targets.profile import TargetProfile
@@ -39,7 +43,9 @@ def check_files(
     sound = [model for model in models if not isinstance(model, ModelError)]
     verdicts = iter(_judge(sound, profile, timeout_s))
     return [
-        model if isinstance(model, ModelError) else (*next(verdicts), *_look_at_inputs(model))
+        model
+        if isinstance(model, ModelError)
+        else _located((*next(verdicts), *_look_at_inputs(model)), model)
         for model in models
     ]
 
@@ -51,19 +57,70 @@ def _load(path: Path) -> ModelProto | ModelError:
         return exc
 
 
+def examine(
+    model: ModelProto, profiles: Sequence[TargetProfile], *, timeout_s: float = 60.0
+) -> tuple[Answer, ...]:
+    """Check one model for several targets.
+
+    Args:
+        model: As `load_onnx` gives it.
+        profiles: Of the targets.
+        timeout_s: How long a runtime may look at it.
+
+    Returns:
+        In the order of `profiles`.
+
+    Raises:
+        EvidenceError: A runtime that has to be asked is not installed.
+    """
+    parts = list(views_of(model))
+    kinds = {_kind(profile): profile for profile in profiles}
+    found = {
+        kind: _located((*_judge([model], profile, timeout_s, [parts])[0], *_look_at_inputs(model)), model)
+        for kind, profile in kinds.items()
+    }
+    return tuple(
+        Answer(findings=found[_kind(profile)], dla=place_on_dla(*parts[0], profile)) for profile in profiles
+    )
+
+
+def _kind(profile: TargetProfile) -> tuple[object, ...]:
+    """Give all that findings depend on."""
+    facts = (profile.runtime, profile.runtime_version, profile.sm, profile.jetpack, profile.precisions)
+    return facts if profile.runtime == "tensorrt" else facts[:1]
+
+
 def _judge(
-    models: Sequence[ModelProto], profile: TargetProfile, timeout_s: float
+    models: Sequence[ModelProto],
+    profile: TargetProfile,
+    timeout_s: float,
+    parts: Sequence[Parts] | None = None,
 ) -> list[tuple[Finding, ...]]:
     if profile.runtime == "null":
         return [() for _ in models]
     if profile.runtime == "tensorrt":
         table = load_tensorrt_operators(profile.runtime_version)
-        return [compare_with_table(model, table) for model in models]
+        seen = parts or (list(views_of(model)) for model in models)
+        return [
+            compare_with_table(model, table, profile, parts=each)
+            for model, each in zip(models, seen, strict=True)
+        ]
     complaints = ask(profile.runtime, [model.SerializeToString() for model in models], timeout_s=timeout_s)
     return [
         read_complaint(complaint, model, profile.runtime)
         for complaint, model in zip(complaints, models, strict=True)
     ]
+
+
+def _located(findings: Sequence[Finding], model: ModelProto) -> tuple[Finding, ...]:
+    """Add to each finding the module and the line that its node comes from."""
+    nodes = {name_of(node): node for node in nodes_of(model)}
+    return tuple(
+        replace(one, module=module_of(nodes[one.node]), line=line_of(nodes[one.node]))
+        if one.op and one.node in nodes
+        else one
+        for one in findings
+    )
 
 
 def _look_at_inputs(model: ModelProto) -> tuple[Finding, ...]:

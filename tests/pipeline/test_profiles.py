@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.profiles import find_profile, find_profiles, profile_names
 from targets.errors import ConfigError, UsageError
-from targets.profile import Budgets, TargetProfile
+from targets.profile import Budgets, Dialect, TargetProfile
 
 OWN = "name: press-3\ndevice: Panel PC\nruntime: openvino\nprecisions: [int8]\nbudgets: {p99_ms: 20}\n"
 
@@ -26,10 +26,17 @@ def test_a_profile_is_found_by_name_and_jetpack() -> None:
 @pytest.mark.parametrize(
     ("target", "what", "hint"),
     [
-        ("cup", "There is no target 'cup'; did you mean 'cpu'?", "Known: cpu, cpu-ort, orin"),
+        (
+            "cup",
+            "There is no target 'cup'; did you mean 'cpu'?",
+            "Known: a10, a100, a6000, arm64-ort, cpu, cpu-ort, ",
+        ),
         ("", "There is no target ''.", "Known: "),
         ("../cpu", "There is no target '../cpu'", "Known: "),
-        ("orin@5.1", "Target 'orin' is not described for JetPack 5.1.", "Known: orin@6.2."),
+        ("orin@5.0", "Target 'orin' is not described for JetPack 5.0.", "Known: orin@5.1, orin@5.1.1, "),
+        ("orin@7.1", "JetPack 7.1 does not run on NVIDIA Jetson AGX Orin 64GB.", "Known: orin@5.1, "),
+        ("thor@6.2", "JetPack 6.2 does not run on NVIDIA Jetson AGX Thor T5000.", "Known: thor@7.0, "),
+        ("orin-nano-8gb@7.2.2", "JetPack 7.2.2 does not run on", "Known: orin-nano-8gb@5.1, "),
         ("cpu@6.2", "Target 'cpu' is not described for JetPack 6.2.", "'cpu' has no JetPack."),
     ],
 )
@@ -49,6 +56,37 @@ def test_a_file_of_ones_own_is_a_profile(tmp_path: Path) -> None:
         precisions=("int8",),
         budgets=Budgets(p99_ms=20.0),
     )
+
+
+def test_a_board_of_ones_own_needs_no_more_than_its_module_and_release(tmp_path: Path) -> None:
+    text = "name: mast\ndevice: Mast\nruntime: tensorrt\nmodule: orin-nx\njetpack: '5.1.2'\nlocal: false\n"
+
+    profile = find_profile(write(tmp_path, text))
+
+    assert (profile.runtime_version, profile.dialect.opset) == ("8.5.2", 17)
+    assert "7.2.1" in profile.jetpacks
+
+
+def test_what_a_file_says_itself_stays(tmp_path: Path) -> None:
+    text = (
+        "name: mast\ndevice: Mast\nruntime: tensorrt\nmodule: orin-nx\njetpack: '6.2'\nlocal: false\n"
+        "runtime_version: '10.7'\ndialect: {opset: 17}\n"
+    )
+
+    profile = find_profile(write(tmp_path, text))
+
+    assert (profile.runtime_version, profile.dialect) == ("10.7", Dialect(opset=17))
+
+
+def test_unknown_keys_of_the_super_modes_have_their_line(tmp_path: Path) -> None:
+    text = OWN + "super_mode:\n  since: '6.2'\n  rates: {int8_top: 3}\n  power_modes: [10W]\n"
+
+    with pytest.raises(ConfigError) as caught:
+        find_profile(write(tmp_path, text))
+
+    assert caught.value.problems == [
+        f"{tmp_path}/own.yaml:8: unknown key 'super_mode.rates.int8_top'; did you mean 'int8_tops'?"
+    ]
 
 
 def test_a_wrong_file_is_told_with_all_lines(tmp_path: Path) -> None:
@@ -83,6 +121,9 @@ def test_a_wrong_file_is_told_with_all_lines(tmp_path: Path) -> None:
         ("precisions: [fp32, fp16]", "precisions: this machine builds no fp16 engines yet"),
         ("runtime: tensorrt", "runtime_version: There is no operator table for TensorRT ''."),
         ("runtime: tensorrt\nruntime_version: '7.1'", "runtime_version: There is no operator table"),
+        ("runtime: tensorrt\njetpack: '6.3'", "runtime_version: There is no operator table"),
+        ("module: thor\njetpack: '6.2'", "jetpack: one that the module takes; known: 7.0, 7.1, 7.2"),
+        ("module: orion\njetpack: '6.2'", "jetpack: one that the module takes; known: none"),
     ],
 )
 def test_what_no_run_could_do_is_refused_with_its_line(tmp_path: Path, line: str, problem: str) -> None:

@@ -17,8 +17,14 @@ PROFILE = TargetProfile(
     runtime="tensorrt",
     dialect=Dialect(opset=19, scale_dtype="float16"),
     budgets=Budgets(p99_ms=8.0),
+    module="agx-orin",
+    jetpacks=("6.1", "6.2"),
+    memory_gb=64.0,
+    power_modes=("15W", "MAXN"),
+    confidence="high",
     sources={"sm": "deviceQuery"},
 )
+LATER_FIELDS = ("module", "jetpacks", "memory_gb", "power_modes", "confidence", "rates")
 
 
 @pytest.fixture
@@ -40,6 +46,18 @@ def test_manifest_survives_the_way_to_disk_and_back(engine: Path) -> None:
     )
     assert manifest.files["model.plan"] == EngineFile(hashlib.sha256(b"plan").hexdigest(), size=4)
     assert set(manifest.files) == {"model.json", "model.plan"}
+
+
+def test_manifest_from_before_a_profile_knew_its_releases_still_loads(engine: Path) -> None:
+    record = json.loads((engine / "manifest.json").read_text())
+    for name in LATER_FIELDS:
+        del record["profile"][name]
+    (engine / "manifest.json").write_text(json.dumps(record))
+
+    profile = open_engine(engine).profile
+
+    assert (profile.jetpacks, profile.power_modes, profile.memory_gb) == ((), (), None)
+    assert (profile.name, profile.dialect) == (PROFILE.name, PROFILE.dialect)
 
 
 def test_same_engine_has_the_same_manifest(engine: Path) -> None:

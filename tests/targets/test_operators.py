@@ -3,7 +3,9 @@
 import pytest
 
 from targets.errors import UnsupportedError
-from targets.operators import load_tensorrt_operators
+from targets.operators import load_tensorrt_operators, tensorrt_versions, versions_with
+from targets.operators.dla import find_dla_support
+from targets.operators.releases import faults_of, find_plugin, jetpacks_with, plugin_versions, why_no_dla
 
 
 @pytest.mark.parametrize(
@@ -14,7 +16,8 @@ from targets.operators import load_tensorrt_operators
         ("10.3.0.30", "10.3", 20, True),
         ("10.7", "10.3", 20, True),
         ("10.16.2", "10.16", 24, True),
-        ("11.4.1", "11.1", 24, True),
+        ("11.4.1", "11.2", 24, True),
+        ("10.13.3.9", "10.13", 24, True),
     ],
 )
 def test_version_gets_the_newest_table_that_is_not_newer(
@@ -46,6 +49,11 @@ def test_version_without_a_table_is_refused_with_those_that_have_one(version: st
         pytest.param("MaxUnpool", "10.3", "none", id="never"),
         pytest.param("Attention", "10.13", "none", id="the version before it came"),
         pytest.param("Swish", "10.16", None, id="only in 11"),
+        pytest.param("Swish", "11.0", "full", id="from its first version on"),
+        pytest.param("Gelu", "8.6", None, id="with opset 20"),
+        pytest.param("HardSwish", "8.5", "full", id="denied by the document too"),
+        pytest.param("RMSNormalization", "10.14", None, id="before the change log has it"),
+        pytest.param("RMSNormalization", "10.15", "full", id="since the change log has it"),
     ],
 )
 def test_support_is_that_of_the_version(op: str, version: str, level: str) -> None:
@@ -54,9 +62,83 @@ def test_support_is_that_of_the_version(op: str, version: str, level: str) -> No
     assert (support and support.level) == level
 
 
-@pytest.mark.parametrize("version", ["8.5", "8.6", "10.0", "10.1", "10.3", "10.13", "10.14", "10.16", "11.1"])
+@pytest.mark.parametrize("version", tensorrt_versions())
 def test_every_restriction_says_what_it_is(version: str) -> None:
     operators = load_tensorrt_operators(version).operators
 
     assert len(operators) >= 180
     assert all(bool(one.restriction) == (one.level == "restricted") for one in operators.values())
+
+
+def test_version_between_two_tables_knows_the_newer_one_too() -> None:
+    between = load_tensorrt_operators("10.7")
+
+    assert between.newer is not None
+    assert (between.version, between.newer.version, between.newer.opset_max) == ("10.3", "10.9", 22)
+    assert load_tensorrt_operators("10.3.0.30").newer is None
+
+
+def test_tables_put_together_from_others_are_marked() -> None:
+    derived = [one for one in tensorrt_versions() if load_tensorrt_operators(one).derived]
+
+    assert derived == ["10.3", "10.9", "10.13", "10.15", "11.0", "11.2"]
+
+
+def test_support_has_data_types_and_says_when_only_the_parser_has_it() -> None:
+    operators = load_tensorrt_operators("8.5").operators
+
+    assert operators["TopK"].dtypes == ("FP32", "FP16")
+    assert [name for name, one in operators.items() if not one.documented] == ["HardSwish", "Mod", "OneHot"]
+    assert versions_with("LayerNormalization")[0] == "8.6"
+    assert versions_with("MaxUnpool") == ()
+
+
+@pytest.mark.parametrize(
+    ("op", "version", "remark"),
+    [
+        ("EfficientNMS_TRT", "8.5", ""),
+        ("EfficientNMS_TRT", "10.12", "deprecated since TensorRT 10.12"),
+        ("EfficientNMS_TRT", "11.4", "deprecated since TensorRT 10.12"),
+        ("EfficientNMS_ONNX_TRT", "10.15", ""),
+        ("EfficientNMS_ONNX_TRT", "10.16", None),
+        ("NMS_TRT", "11.0", None),
+        ("YoloLayer_TRT", "8.5", None),
+    ],
+)
+def test_plugins_come_and_go_with_the_version(op: str, version: str, remark: "str | None") -> None:
+    assert find_plugin(op, version) == remark
+    assert bool(plugin_versions(op)) == (op != "YoloLayer_TRT")
+
+
+def test_faults_belong_to_releases() -> None:
+    assert [one.op for one in faults_of("10.2.0")] == [""]
+    assert [one.op for one in faults_of("10.3.0.30", "6.2")] == ["TopK"]
+    assert [one.op for one in faults_of("10.13.3.9", "7.1")] == ["GridSample"]
+    assert faults_of("10.13.3.9") == faults_of("10.16.2.10", "7.2") == ()
+
+
+def test_jetpack_is_found_by_version_and_gpu() -> None:
+    assert jetpacks_with("10.3", "8.7") == ("6.1", "6.2")
+    assert jetpacks_with("8.5", "7.2") == ("5.1",)
+    assert jetpacks_with("8.6", "7.2") == ()
+
+
+@pytest.mark.parametrize(
+    ("version", "sm", "there"),
+    [
+        ("8.5", "7.2", True),
+        ("10.7", "8.7", True),
+        ("10.16.2.10", "8.7", False),
+        ("11.4.1", "8.7", True),
+        ("11.4.1", "11.0", False),
+    ],
+)
+def test_dla_is_lost_after_10_7_and_back_on_agx_orin_in_11_4(version: str, sm: str, there: bool) -> None:
+    assert (why_no_dla(version, sm) == "") == there
+
+
+def test_dla_takes_some_operators_only_since_a_version() -> None:
+    assert find_dla_support("Div", "8.5.2").place == "gpu"
+    assert find_dla_support("Div", "10.3").place == "native"
+    assert find_dla_support("Shape", "10.3").place == "build-time"
+    assert find_dla_support("TopK", "10.3").reason == "DLA does not know it"
