@@ -136,7 +136,15 @@ def _engines(variants: Sequence[Variant], profile: TargetProfile, step: Step) ->
 
 def technical(profile: TargetProfile) -> TargetProfile:
     """Give what of a profile an engine depends on: with other budgets it is still the same engine."""
-    return replace(profile, budgets=Budgets(), sources={})
+    return replace(
+        profile,
+        budgets=Budgets(),
+        sources={},
+        jetpacks=(),
+        power_modes=(),
+        memory_gb=None,
+        confidence="",
+    )
 
 
 def warnings(checked: Checked, profile: TargetProfile) -> tuple[str, ...]:

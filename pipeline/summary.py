@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -13,11 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.ladder import Rung, RunReport, TargetResult
-from targets.profile import TargetProfile
 
 if TYPE_CHECKING:
     from pipeline.doctor import Examined
-    from pipeline.inspect import Inspected
     from pipeline.preview import Planned
     from pipeline.upkeep import Listed
 
@@ -107,48 +103,6 @@ def show_plan(steps: Sequence[Planned]) -> None:
     guess = f"about {known:.0f} s by the last time they ran" if known else "no time known yet"
     more = f", {unknown} of them never ran before" if unknown and known else ""
     console.print(f"{len(to_run)} of {len(steps)} steps would run; {guess}{more}.")
-
-
-def show_profiles(profiles: Sequence[TargetProfile]) -> None:
-    """List target profiles."""
-    table = _table("target", "device", "runtime", "precisions", "JetPack", "p99 budget", "engines built")
-    for one in profiles:
-        table.add_row(
-            one.name,
-            one.device,
-            f"{one.runtime} {one.runtime_version}".strip(),
-            ", ".join(one.precisions),
-            one.jetpack,
-            f"{one.budgets.p99_ms} ms" if one.budgets.p99_ms else "",
-            "here" if one.local else "on the device",
-        )
-    _console().print(table)
-
-
-def show_profile(profile: TargetProfile) -> None:
-    """Show all of one profile, each fact with its source."""
-    table = _table("", "", "source")
-    for one in fields(profile):
-        if one.name != "sources":
-            value = escape(str(getattr(profile, one.name)))
-            table.add_row(one.name, value, escape(profile.sources.get(one.name, "")))
-    _console().print(table)
-
-
-def show_findings(model: Path, found: Mapping[str, Inspected]) -> None:
-    """Show what a target has against a model."""
-    console = _console()
-    for target, inspected in found.items():
-        errors = [one for one in inspected.findings if one.severity == "error"]
-        word = "[bold red]cannot run[/]" if errors else "[bold green]can run[/]"
-        console.print(f"[bold]{escape(target)}[/] {word} {escape(model.name)}")
-        table = _table("", "node", "op", "why", "what to do")
-        for one in inspected.findings:
-            colour = "red" if one.severity == "error" else "yellow"
-            texts = (escape(text) for text in (one.node, one.op, one.reason, one.remedy))
-            table.add_row(f"[{colour}]{one.severity}[/]", *texts)
-        if inspected.findings:
-            console.print(table)
 
 
 def show_examination(findings: Sequence[Examined]) -> None:
