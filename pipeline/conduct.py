@@ -17,10 +17,17 @@ from pipeline.files import explained
 from pipeline.forms import Made, Shared, Variant, Verified
 from pipeline.gate import Judgement, Terms, judge, overall
 from pipeline.ladder import Failure, Rung, RunReport, Step, TargetResult, Verdict
-from pipeline.plan import make_candidates, make_shared, prepare_data, refuse_impossible, technical
+from pipeline.plan import (
+    check_early,
+    make_candidates,
+    make_shared,
+    prepare_data,
+    refuse_impossible,
+    technical,
+)
 from pipeline.report import write_report
 from pipeline.rungs import data_summary, epochs, placement, rungs
-from pipeline.runner import Reporter, Runner, StoppedError
+from pipeline.runner import STAGES, Reporter, Runner, StoppedError
 from pipeline.store import Store
 from pipeline.verification import verify
 from stages.data import Prepared
@@ -103,12 +110,26 @@ def _work(run: _Run) -> None:
     refuse_impossible(request.config, request.profiles.values())
     run.data, pictures = prepare_data(request.config, run.runner, folder=request.folder)
     _tell(run, run.data.notes)
+    if _goes_as_far_as(request, "check"):
+        barred = check_early(
+            request.config,
+            request.profiles,
+            run.data,
+            pictures=pictures,
+            step=run.runner,
+            folder=request.folder,
+        )
+        run.targets |= {name: _without(run, exc, "unsupported", name) for name, exc in barred.items()}
+        if len(barred) == len(request.profiles):
+            return
     run.shared = make_shared(
         request.config, run.data, pictures=pictures, step=run.runner, folder=request.folder
     )
     _tell(run, run.shared.trained.notes)
     made: dict[str, Made] = {}
     for name, profile in request.profiles.items():
+        if name in run.targets:
+            continue
         try:
             made[name] = make_candidates(request.config, profile, run.shared, step=run.runner, host=run.host)
         except UnsupportedError as exc:
@@ -117,6 +138,10 @@ def _work(run: _Run) -> None:
             run.targets[name] = _without(run, exc, "refuse", name)
     for name, one in made.items():
         run.targets[name] = _verified(run, name, one)
+
+
+def _goes_as_far_as(request: Request, stage: str) -> bool:
+    return not request.until or STAGES.index(request.until) >= STAGES.index(stage)
 
 
 def _tell(run: _Run, notes: Iterable[str]) -> None:

@@ -6,7 +6,7 @@ Add a stage by calling it here. First comes all that makes something, then all t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from stages.data.render import RenderInputs
 from stages.data.source import anchor
 from stages.export import ExportInputs
 from stages.train import TrainInputs
+from stages.train.sketch import Sketch
 from stages.user_modules import digest_modules
 from stages.weights import find_weights
 from targets.errors import UnsupportedError, UsageError
@@ -64,6 +65,52 @@ def prepare_data(config: Config, step: Step, *, folder: Path) -> tuple[Prepared,
     return data, Artifact(source.path, data.pictures_digest)
 
 
+def check_early(
+    config: Config,
+    profiles: Mapping[str, TargetProfile],
+    data: Prepared,
+    *,
+    pictures: Artifact,
+    step: Step,
+    folder: Path,
+) -> dict[str, UnsupportedError]:
+    """Ask all targets about the untrained model: nobody should train for a week to hear a no.
+
+    Args:
+        config: Of the run.
+        profiles: Of the targets, by the names that they were asked for.
+        data: The data set.
+        pictures: Its pictures.
+        step: Runs a stage, or knows its result.
+        folder: Paths in the configuration are relative to it.
+
+    Returns:
+        Those that cannot run the model, and why.
+    """
+    sketch = Sketch(weights=config.model.weights, imgsz=config.train.imgsz)
+    sketched = step(sketch, _train_inputs(config, data, pictures, folder), label="untrained")
+    exported = step(config.export, ExportInputs(checkpoint=sketched.checkpoint), label="untrained")
+    barred: dict[str, UnsupportedError] = {}
+    for name, profile in profiles.items():
+        inputs = CheckInputs(model=exported.onnx, profile=technical(profile))
+        checked = step(Check(), inputs, label=f"{profile.name} untrained")
+        try:
+            refuse_unsupported(checked, profile)
+        except UnsupportedError as exc:
+            barred[name] = exc
+    return barred
+
+
+def _train_inputs(config: Config, data: Prepared, pictures: Artifact, folder: Path) -> TrainInputs:
+    return TrainInputs(
+        index=data.index,
+        pictures=pictures,
+        weights=find_weights(config.model.weights, folder, folder / ".edgebound" / "weights"),
+        modules=config.model.modules,
+        modules_digest=digest_modules(config.model.modules),
+    )
+
+
 def make_shared(config: Config, data: Prepared, *, pictures: Artifact, step: Step, folder: Path) -> Shared:
     """Train and export: once, whatever the targets.
 
@@ -74,17 +121,8 @@ def make_shared(config: Config, data: Prepared, *, pictures: Artifact, step: Ste
         step: Runs a stage, or knows its result.
         folder: Paths in the configuration are relative to it; downloads go to its `.edgebound/weights`.
     """
-    weights = find_weights(config.model.weights, folder, folder / ".edgebound" / "weights")
-    trained = step(
-        replace(config.train, weights=config.model.weights),
-        TrainInputs(
-            index=data.index,
-            pictures=pictures,
-            weights=weights,
-            modules=config.model.modules,
-            modules_digest=digest_modules(config.model.modules),
-        ),
-    )
+    inputs = _train_inputs(config, data, pictures, folder)
+    trained = step(replace(config.train, weights=config.model.weights), inputs)
     exported = step(config.export, ExportInputs(checkpoint=trained.checkpoint))
     return Shared(data=data, pictures=pictures, trained=trained, exported=exported)
 

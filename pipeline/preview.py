@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 from pipeline.config import Config
-from pipeline.plan import make_candidates, make_shared, prepare_data, refuse_impossible, technical
+from pipeline.plan import (
+    check_early,
+    make_candidates,
+    make_shared,
+    prepare_data,
+    refuse_impossible,
+    technical,
+)
 from pipeline.runner import fresh, key_record, result_of
 from pipeline.store import Store
 from pipeline.upkeep import Listed, ls
@@ -117,6 +124,8 @@ def preview(config: Config, profiles: Sequence[TargetProfile], folder: Path) -> 
     host = fingerprint(describe_host())
     refuse_impossible(config, profiles)
     data, pictures = prepare_data(config, step, folder=folder)
+    asked = {profile.name: profile for profile in profiles}
+    check_early(config, asked, data, pictures=pictures, step=step, folder=folder)
     shared = make_shared(config, data, pictures=pictures, step=step, folder=folder)
     for profile in profiles:
         try:

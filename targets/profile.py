@@ -14,7 +14,7 @@ class Dialect:
     """The kind of Q/DQ graph that a target takes.
 
     Attributes:
-        opset: ONNX operator set version of the quantized graph.
+        opset: ONNX operator set version of the quantized graph; a model of a newer one keeps that.
         scale_dtype: Type of the scales, and of all that is not INT8; FP16 scales need opset 19.
         symmetric: Activations too have zero point 0 (TensorRT takes nothing else); otherwise they are UINT8.
         reduced_range: Weights have 7 bits where activations are often in the upper half of their range. CPUs

@@ -27,7 +27,7 @@ def to_dialect(
             the decoding of the head. FP16 has too few bits for pixels: from 512 on its step is half of one.
 
     Raises:
-        ModelError: The model has a newer opset than the dialect, cannot be converted, or not to FP16.
+        ModelError: The model cannot be converted to the dialect's opset, or not to FP16.
     """
     raised = raise_opset(model, dialect.opset)
     if dialect.scale_dtype == "float32":

@@ -17,20 +17,15 @@ def opset_of(model: onnx.ModelProto) -> int:
 
 
 def raise_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    """Give the model at a newer opset, by ONNX's own converter; the model itself if it is there already.
+    """Give the model at `opset` by ONNX's own converter; the model itself if it is there, or beyond, already.
 
     Nodes keep their names, and those without get one.
 
     Raises:
-        ModelError: It is of a newer opset, has local functions, or the converter does not know an operator.
+        ModelError: It has local functions, or the converter does not know an operator.
     """
     present = opset_of(model)
-    if present > opset:
-        raise ModelError(
-            f"The model has opset {present}, and the target takes {opset}.",
-            hint=f"Export it at opset {opset} or below.",
-        )
-    if present == opset:
+    if present >= opset:
         return model
     if model.functions:
         raise ModelError(

@@ -30,12 +30,7 @@ def train(stage: Train, inputs: TrainInputs, out: Path, progress: Progress) -> T
     """Run the stage; its settings have been checked for unknown keys."""
     dataset = load_dataset(inputs.index)
     torch.manual_seed(stage.seed)
-    start = load_start(
-        inputs.weights.path,
-        stage.weights or inputs.weights.path.name,
-        class_names=dataset.class_names,
-        packages=inputs.modules,
-    )
+    start = _load(stage.weights, inputs, dataset)
     _check_settings(stage, start)
     if stage.epochs:
         state = _train(stage, inputs, start, dataset=dataset, out=out, progress=progress)
@@ -44,11 +39,27 @@ def train(stage: Train, inputs: TrainInputs, out: Path, progress: Progress) -> T
         state = {"history": [], "best_epoch": 0, "device": ""}
     history = tuple(EpochMetrics(**metrics) for metrics in state["history"])
     return Trained(
-        checkpoint=_save(stage, inputs, start, dataset=dataset, out=out),
+        checkpoint=_save(inputs, start, imgsz=stage.imgsz, dataset=dataset, out=out),
         epochs=history,
         best_epoch=state["best_epoch"] or len(history),
         device=state["device"],
         notes=(start.note, *_notes(stage, state)),
+    )
+
+
+def sketch(weights: str, inputs: TrainInputs, *, imgsz: int, out: Path) -> Artifact:
+    """Write the model as training would begin with it; always the same."""
+    dataset = load_dataset(inputs.index)
+    torch.manual_seed(0)
+    return _save(inputs, _load(weights, inputs, dataset), imgsz=imgsz, dataset=dataset, out=out)
+
+
+def _load(weights: str, inputs: TrainInputs, dataset: Dataset) -> Start:
+    return load_start(
+        inputs.weights.path,
+        weights or inputs.weights.path.name,
+        class_names=dataset.class_names,
+        packages=inputs.modules,
     )
 
 
@@ -78,13 +89,13 @@ def _train(
     return state
 
 
-def _save(stage: Train, inputs: TrainInputs, start: Start, *, dataset: Dataset, out: Path) -> Artifact:
+def _save(inputs: TrainInputs, start: Start, *, imgsz: int, dataset: Dataset, out: Path) -> Artifact:
     folder = out / "checkpoint"
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed after it
     spec = ModelSpec(
         family=start.family,
         class_names=dataset.class_names,
-        input=InputSpec(height=stage.imgsz, width=stage.imgsz),
+        input=InputSpec(height=imgsz, width=imgsz),
         output="end2end" if start.module.end2end else "raw",
         max_det=_max_det(dataset),
         data_digest=inputs.index.digest,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from whole_runs import SMALL, TINY, options, outcome, run, start
 
+from pipeline.store import Store
 from targets.engine import open_engine
 
 pytestmark = pytest.mark.slow
@@ -126,6 +127,25 @@ def test_orin_does_the_work_of_the_host_and_says_what_is_missing(project: Path) 
     ]
 
 
+def test_a_target_that_cannot_run_the_model_says_so_before_anybody_trains(tmp_path: Path) -> None:
+    result = run(tmp_path, {**TINY, "export.opset": 18}, "--target", "orin@5.1")
+
+    assert result.code == 5
+    assert "opset 18" in result.reasons
+    assert "check orin untrained" in result.worked
+    assert not {"train", "export"} & set(result.worked)
+
+
+def test_of_two_targets_the_one_that_can_run_the_model_gets_it_trained(tmp_path: Path) -> None:
+    settings = {**TINY, "export.opset": 18}
+
+    result = run(tmp_path, settings, "--target", "orin@5.1", "--target", "cpu")
+
+    assert result.code == 5
+    assert result.document["targets"]["orin@5.1"]["verdict"] == "unsupported"
+    assert result.ladder[0]["form"] == "train"
+
+
 def test_onnx_runtime_is_a_target_of_its_own(project: Path) -> None:
     result = run(project, SMALL, "--target", "cpu-ort")
     target = result.document["targets"]["cpu-ort"]
@@ -153,8 +173,11 @@ def test_until_stops_and_is_no_verdict(project: Path) -> None:
 
 
 def test_weights_of_a_run_go_on_as_they_are_with_no_epochs(project: Path, tmp_path: Path) -> None:
-    checkpoint = next((project / ".edgebound" / "artifacts").glob("*/best.pt"))
-    shutil.copy(checkpoint, tmp_path / "mine.pt")
+    keys = {step["label"]: step["key"] for step in run(project, SMALL).document["steps"]}
+    store = Store(project / ".edgebound")
+    entry = store.find(keys["train"])
+    trained = entry.record["result"]["checkpoint"]
+    shutil.copy(store.open(entry, trained["path"], trained["digest"]) / "best.pt", tmp_path / "mine.pt")
     settings = {**SMALL, "train.epochs": 0, "model.weights": tmp_path / "mine.pt"}
 
     result = run(project, settings)

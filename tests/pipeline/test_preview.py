@@ -77,8 +77,9 @@ def test_in_an_empty_folder_every_step_of_the_demo_would_run_and_nothing_is_writ
 
     titles = [one.title for one in planned]
     assert {one.state for one in planned} == {"runs"}
-    assert titles[:7] == [
-        "data render", "data check", "train", "export", "check cpu", "quantize calibration", "quantize int8",
+    assert titles[:10] == [
+        "data render", "data check", "train untrained", "export untrained", "check cpu untrained",
+        "train", "export", "check cpu", "quantize calibration", "quantize int8",
     ]  # fmt: skip
     assert {"verify latency", "verify openvino int8 against onnx int8"} <= set(titles)
     assert len(titles) == len(set(titles))
@@ -97,7 +98,7 @@ def test_two_targets_share_what_does_not_depend_on_them(tmp_path: Path) -> None:
 def test_of_a_users_project_the_data_are_looked_at_but_not_checked(project: Path) -> None:
     planned = preview(load_config(None, [], demo=False, folder=project), [CPU], project)
 
-    assert [one.title for one in planned][:2] == ["data check", "train"]
+    assert [one.title for one in planned][:2] == ["data check", "train untrained"]
     assert not (project / ".edgebound").exists()
 
 

@@ -77,8 +77,7 @@ class Halve:
         """Find what has to stay in FP32, convert the rest, and see how far the outputs move.
 
         Raises:
-            ModelError: The model cannot be read or run, is not FP32, is quantized, of a newer opset than the
-                dialect, or not finite.
+            ModelError: The model cannot be read or run, is not FP32, is quantized, or not finite.
             DataError: There are no pictures, or one cannot be read.
         """
         from stages.quantize.half.halve import halve

@@ -18,7 +18,7 @@ from stages.quantize.dialect import to_dialect
 from stages.quantize.graph import Graph, name_nodes
 from stages.quantize.half.decoding import decoding_of
 from stages.quantize.insert import insert_qdq
-from stages.quantize.opset import raise_opset
+from stages.quantize.opset import opset_of, raise_opset
 from stages.quantize.placement import place
 from stages.quantize.ranges import Grid
 from stages.quantize.rules import breaches, rules_for
@@ -187,11 +187,14 @@ class TestDecoding:
 
 
 class TestOpset:
-    def test_a_newer_model_is_not_lowered(self, detector: onnx.ModelProto) -> None:
-        with pytest.raises(ModelError, match="has opset 19, and the target takes 17") as caught:
-            to_dialect(raise_opset(detector, 19), FLOAT)
+    def test_a_newer_model_keeps_its_opset_and_the_rules_say_who_reads_it(
+        self, detector: onnx.ModelProto
+    ) -> None:
+        newer = to_dialect(raise_opset(detector, 19), FLOAT)
 
-        assert "Export it at opset 17" in caught.value.hint
+        assert opset_of(newer) == 19
+        assert breaches(newer, rules_for("openvino", "", FLOAT)) == []
+        assert "opset" in breaches(newer, rules_for("tensorrt", "8.5", FLOAT))[0]
 
     def test_what_operators_had_as_attributes_becomes_inputs(self, build: Build) -> None:
         model = build(

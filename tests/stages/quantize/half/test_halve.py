@@ -16,7 +16,7 @@ from stages.quantize.dialect import to_dialect
 from stages.quantize.half import RECORD, Halve, Halved, HalveInputs, load_kept
 from stages.quantize.half.convert import to_half
 from stages.quantize.insert import insert_qdq
-from stages.quantize.opset import raise_opset
+from stages.quantize.opset import opset_of, raise_opset
 from stages.quantize.placement import place
 from stages.quantize.ranges import Grid
 from stages.quantize.rules import breaches, rules_for
@@ -195,13 +195,14 @@ def test_a_model_in_half_is_refused(
         halve(save(half, tmp_path / "half"), drawn, tmp_path / "out")
 
 
-def test_a_newer_model_than_the_target_takes_is_refused(
+def test_a_model_of_a_newer_opset_keeps_that(
     exported: Artifact, drawn: tuple[Artifact, Artifact], tmp_path: Path
 ) -> None:
     newer = raise_opset(load_onnx(exported / "model.onnx"), 20)
 
-    with pytest.raises(ModelError, match="has opset 20, and the target takes 19"):
-        halve(save(newer, tmp_path / "newer"), drawn, tmp_path / "out")
+    result = halve(save(newer, tmp_path / "newer"), drawn, tmp_path / "out")
+
+    assert opset_of(load_onnx(result.onnx / "model.onnx")) == 20
 
 
 def test_without_calibration_pictures_there_is_an_error(
