@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from stages.check import Finding, Placement, check_for_all
+from stages.export import Export, ExportInputs
+from stages.stage import no_progress
+from targets.errors import EvidenceError
 from targets.profile import TargetProfile
 
 if TYPE_CHECKING:
@@ -63,6 +66,28 @@ def inspect(model: Path, profiles: Mapping[str, TargetProfile]) -> dict[str, Ins
     return {
         name: Inspected(answer.findings, answer.dla) for name, answer in zip(profiles, answers, strict=True)
     }
+
+
+def as_onnx(model: Path, folder: Path) -> Path:
+    """Give `model`, or what it is exported to in `folder` if it is a checkpoint or a model description.
+
+    Raises:
+        ModelError: The checkpoint cannot be read, or is no detector.
+        UsageError: The description is wrong.
+        ExportError: It cannot be expressed in ONNX.
+        EvidenceError: What training and export need is not installed.
+    """
+    if model.suffix not in {".pt", ".yaml", ".yml"}:
+        return model
+    try:
+        from stages.train.named import save_named
+    except ImportError as exc:
+        raise EvidenceError(
+            f"{model} has to be exported first, which needs {exc.name}.",
+            hint="pip install 'edgebound[train]'",
+        ) from exc
+    checkpoint = save_named(model, folder / "checkpoint")
+    return Export().run(ExportInputs(checkpoint=checkpoint), folder, no_progress).onnx / "model.onnx"
 
 
 def fix_model(model: Path, profiles: Mapping[str, TargetProfile], out: Path) -> tuple[Step, ...]:

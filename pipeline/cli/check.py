@@ -21,7 +21,10 @@ _COLOURS = {"error": "[red]error[/]", "warning": "[yellow]warning[/]", "": "[gre
 
 
 def check(
-    model: Annotated[Path, typer.Argument(help="Any ONNX file.")],
+    model: Annotated[
+        Path,
+        typer.Argument(help="Any ONNX file; or a checkpoint (.pt) or model YAML, which is exported first."),
+    ],
     *,
     target: Target = None,
     sarif: Annotated[Path | None, typer.Option(help="Write the findings there as SARIF 2.1.0 too.")] = None,
@@ -37,20 +40,24 @@ def check(
 
     Examples:
     - `pipeline check model.onnx --target cpu --target orin`
+    - `pipeline check best.pt --target orin@5.1`
     - `pipeline check model.onnx --target orin --fix fixed.onnx --sarif findings.sarif`
     """
     from dataclasses import asdict
+    from tempfile import TemporaryDirectory
 
-    from pipeline.inspect import fix_model, inspect, to_json
+    from pipeline.inspect import as_onnx, fix_model, inspect, to_json
     from pipeline.profiles import find_profiles
     from pipeline.report.sarif import write_sarif
 
-    with errors(as_json=as_json):
+    with errors(as_json=as_json), TemporaryDirectory(prefix="edgebound-") as folder:
         profiles = find_profiles(target or ["cpu"])
-        steps = fix_model(model, profiles, fix) if fix else ()
+        source = as_onnx(model, Path(folder))
+        steps = fix_model(source, profiles, fix) if fix else ()
         _show_steps(steps, asked=fix is not None)
-        seen = fix if fix and any(step.done for step in steps) else model
-        found = inspect(seen, profiles)
+        fixed = fix if fix and any(step.done for step in steps) else None
+        seen = fixed or model
+        found = inspect(fixed or source, profiles)
         _show(seen, found)
         if sarif:
             write_sarif(sarif, seen, found)
