@@ -74,6 +74,7 @@ def _parse(path: Path) -> ModelProto:
 def _names(model: ModelProto) -> Iterator[str | bytes]:
     """Give every name that we read."""
     for graph in graphs_of(model):
+        yield graph.name
         for named in (*graph.input, *graph.output, *graph.initializer):
             yield named.name
     for node in nodes_of(model):

@@ -128,12 +128,21 @@ def _elements(tensor: TensorProto) -> int:
 # ----------------------------------------------------------------------------------- types and shapes
 def _infer(model: ModelProto) -> tuple[dict[str, Shape], dict[str, int]]:
     """Infer types and shapes, of a copy without weights; where that fails, what the file says stands."""
-    from onnx import shape_inference
+    from onnx import checker, shape_inference
 
     skeleton = _skeleton(model)
     try:
+        if any(one.domain == "ai.onnx.ml" for one in skeleton.opset_import):
+            checker.check_model(skeleton)  # onnx 1.23 crashes where an input of these operators has no type
         inferred = shape_inference.infer_shapes(skeleton)
-    except (shape_inference.InferenceError, RuntimeError, ValueError, IndexError, TypeError):
+    except (
+        checker.ValidationError,
+        shape_inference.InferenceError,
+        RuntimeError,
+        ValueError,
+        IndexError,
+        TypeError,
+    ):
         inferred = skeleton
     shapes: dict[str, Shape] = {}
     types: dict[str, int] = {}
