@@ -59,23 +59,23 @@ def lower(
     notes: list[str] = []
     half: Artifact | None = None
     if "fp16" in profile.precisions:
-        inputs = HalveInputs(
+        to_halve = HalveInputs(
             onnx=onnx.model, index=shared.data.index, pictures=shared.pictures, dialect=profile.dialect
         )
-        halved = step(config.fp16, inputs, label="fp16")
+        halved = step(config.fp16, to_halve, label="fp16")
         half, notes = halved.onnx, [*halved.notes]
         variants.append(replace(onnx, form="quantize", precision="fp16", model=half, parent=onnx))
     if "int8" not in profile.precisions:
         return Lowered(variants=tuple(variants), quantized=None, search=None, notes=tuple(notes))
-    model, more = _calibrated(config, profile, shared, onnx, step=step)
+    inputs, more = _calibrated(config, profile, shared, onnx, step=step)
     notes += more
-    model = replace(model, half=half)
+    inputs = replace(inputs, half=half)
     found: Search | None = None
     if config.quantize.drift_budget_pt is None:
-        quantized = step(config.quantize.stage, model, label="int8")
+        quantized = step(config.quantize.stage, inputs, label="int8")
     else:
         baseline = evaluate(onnx, profile, shared, step=step, host=host).detections
-        searched = search(_task(config, profile, model, baseline, host=host), step)
+        searched = search(_task(config, profile, inputs, baseline, host=host), step)
         quantized, found = searched.quantized, searched.record
     variants.append(replace(onnx, form="quantize", precision="int8", model=quantized.onnx, parent=onnx))
     return Lowered(variants=tuple(variants), quantized=quantized, search=found, notes=tuple(notes))

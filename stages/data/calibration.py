@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.data.counts import SIZES, sizes_of
+from stages.box_sizes import SIZE_NAMES, sizes_of
 from stages.dataset import Picture
 
 
@@ -37,8 +37,8 @@ def pick_calibration(
 
 def _shows(picture: Picture, classes: int, imgsz: int) -> NDArray[np.float64]:
     """Tell for each class in each size whether it is on the picture; last, whether nothing is."""
-    shown = np.zeros(classes * SIZES + 1)
-    shown[picture.boxes[:, 0].astype(int) * SIZES + sizes_of(picture, imgsz)] = 1
+    shown = np.zeros(classes * len(SIZE_NAMES) + 1)
+    shown[picture.boxes[:, 0].astype(int) * len(SIZE_NAMES) + sizes_of(picture, imgsz)] = 1
     shown[-1] = not len(picture.boxes)
     return shown
 

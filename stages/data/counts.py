@@ -5,38 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stages.box_sizes import SIZE_NAMES, sides_px, sizes_of
 from stages.data.labels import Labels
 from stages.data.summary import ClassCount, DataSummary, SplitCount
 from stages.dataset import Picture
 
-SIZES = 3  # small, medium, large
-SIZE_LIMITS_PX2 = (32**2, 96**2)  # COCO's
 TINY_PX = 8  # the finest stride of a YOLO head
 TINY_SHARE = 0.05  # of boxes; with more, a warning
 RARE = 100  # times fewer boxes than the most frequent class; with less, a warning
-
-
-def sides_px(picture: Picture, imgsz: int) -> NDArray[np.float64]:
-    """Give width and height of each box (N, 2), in pixels of the model's input."""
-    scale = imgsz / max(picture.width, picture.height)
-    sides: NDArray[np.float64] = picture.boxes[:, 3:] * (picture.width * scale, picture.height * scale)
-    return sides
-
-
-def sizes_of(picture: Picture, imgsz: int) -> NDArray[np.int64]:
-    """Give the size of each box: 0 small, 1 medium, 2 large."""
-    areas_px2 = sides_px(picture, imgsz).prod(axis=1)
-    sizes: NDArray[np.int64] = np.searchsorted(SIZE_LIMITS_PX2, areas_px2, side="right")
-    return sizes
 
 
 def count_split(pictures: Sequence[Picture], labels: Sequence[Labels], imgsz: int) -> SplitCount:
     """Count what is in a split."""
     sizes = np.concatenate([sizes_of(picture, imgsz) for picture in pictures])
     sides = np.concatenate([sides_px(picture, imgsz) for picture in pictures])
-    small, medium, large = np.bincount(sizes, minlength=SIZES).tolist()
+    small, medium, large = np.bincount(sizes, minlength=len(SIZE_NAMES)).tolist()
     return SplitCount(
         pictures=len(pictures),
         background=sum(not len(picture.boxes) for picture in pictures),

@@ -48,7 +48,7 @@ class Groundwork:
     correct_bias: bool
 
     def assemble(self, part: Placement | None = None) -> onnx.ModelProto:
-        """Give the Q/DQ graph, opset 17 and FP32 scales, of the whole placement or of a part of it."""
+        """Give the Q/DQ graph of all or a part of the placement, at the model's opset, scales in FP32."""
         placement = part or self.placement
         model = self.model
         if self.correct_bias:

@@ -51,7 +51,7 @@ def find_saturating(
     """
     for name in placement.nodes:
         node = graph.named[name]
-        if len(node.input) > 1 and node.input[0] in grids:
+        if len(node.input) > 1 and node.input[0] in grids and node.input[0] in statistics:
             grid = grids[node.input[0]]
             if not grid.unsigned or _share_above(statistics[node.input[0]], grid) > _BRIGHT_SHARE:
                 yield node.input[1]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-
+from stages.box_sizes import SIZE_NAMES, sizes_of
 from stages.dataset import Dataset, Picture
 from stages.quantize.calibration.statistics import ZERO, Statistics
 from targets.model import InputSpec
@@ -14,8 +13,6 @@ from targets.model import InputSpec
 # YOLOv8n than those from all 82, on average (in the worst tensor): n = 8: 2.5 % (59 %), 16: 0.9 % (21 %),
 # 32: 0.4 % (8 %), 64: 0.1 % (3 %).
 FEW = 32
-_SIZES = ("small", "medium", "large")
-_SIZE_LIMITS_PX2 = (32**2, 96**2)  # COCO's
 _NAMED = 3  # of what a note is about
 
 
@@ -35,7 +32,7 @@ def notes_on_pictures(dataset: Dataset, chosen: Sequence[Picture], spec: InputSp
         yield f"No calibration picture shows these classes of val: {_some(names)}."
     sizes = _sizes(dataset.val, spec) - _sizes(chosen, spec)
     if sizes:
-        names = [_SIZES[one] for one in sorted(sizes)]
+        names = [SIZE_NAMES[one] for one in sorted(sizes)]
         yield f"No calibration picture has a {' or a '.join(names)} box, in COCO's terms, but val has."
     in_val = {picture.sha256 for picture in dataset.val}
     leaked = [picture.file for picture in chosen if picture.sha256 in in_val]
@@ -48,13 +45,9 @@ def _classes(pictures: Sequence[Picture]) -> set[int]:
 
 
 def _sizes(pictures: Sequence[Picture], spec: InputSpec) -> set[int]:
-    """Give the sizes of boxes that occur, as indices of `_SIZES`, in the model's input."""
-    found: set[int] = set()
-    for picture in pictures:
-        scale = min(spec.width / picture.width, spec.height / picture.height)
-        areas_px2 = (picture.boxes[:, 3:] * (picture.width * scale, picture.height * scale)).prod(axis=1)
-        found.update(np.searchsorted(_SIZE_LIMITS_PX2, areas_px2, side="right").tolist())
-    return found
+    """Give the sizes of boxes that occur, as places in `SIZE_NAMES`."""
+    imgsz = max(spec.width, spec.height)
+    return {int(size) for picture in pictures for size in sizes_of(picture, imgsz)}
 
 
 def notes_on_values(statistics: Mapping[str, Statistics], blank: Sequence[str]) -> Iterator[str]:
