@@ -4,7 +4,7 @@ import math
 import statistics
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Callable, List, Literal, Sequence, Tuple
 
 if TYPE_CHECKING:
     from targets.runtime import Images, Infer
@@ -34,6 +34,32 @@ class Latency:
     cov: float
     n: int
     samples: Tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Latency of an engine driven in one way.
+
+    Attributes:
+        mode: `call`: one call after another, on the host's clock. `device`: the GPU's own time by events.
+            `throughput`: several streams at once, each call on the host's clock.
+        copies: Copies in and out are in it.
+        graph: A CUDA graph was launched.
+        streams: Calls under way at once.
+        batch: Pictures in a call.
+        img_s: Pictures a second over the whole measurement.
+        latency: Of one call.
+        steady: The calls took a steady time before they were timed.
+    """
+
+    mode: Literal["call", "device", "throughput"]
+    copies: bool
+    graph: bool
+    streams: int
+    batch: int
+    img_s: float
+    latency: Latency
+    steady: bool = True
 
 
 def percentile(samples: Sequence[float], fraction: float) -> float:

@@ -71,7 +71,7 @@ class OrtRuntime:
         options.add_session_config_entry("session.force_spinning_stop", "1")
         try:
             return onnxruntime.InferenceSession(
-                engine / MODEL_NAME, options, providers=["CPUExecutionProvider"]
+                str(engine / MODEL_NAME), options, providers=["CPUExecutionProvider"]
             )
         except _session_errors() as exc:
             raise _explain(engine, exc) from exc
