@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, MinLen
+from annotated_types import Ge, Gt, Le, MinLen
 
 from pipeline.gate import Gate
 from pipeline.yaml_file import Source, load_source, override, parse
@@ -19,6 +19,7 @@ from stages.quantize.calibration import Calibrate
 from stages.quantize.half import Halve
 from stages.train import Train, check_overrides
 from targets.errors import ConfigError, UsageError
+from targets.kit import BoardWork
 from targets.profile import Precision
 
 FILE_NAME = "pipeline.yaml"
@@ -71,9 +72,18 @@ class BuildSection:
 
     Attributes:
         precision: `auto` ships the fastest candidate that passes; a precision ships that or nothing.
+        tries: Builds of each TensorRT engine on its board; the fastest is kept, the spread is reported.
+        optimization_level: Of the TensorRT builder, 0 to 5; -1 leaves its own default.
+        workspace_mib: Of the TensorRT builder; 0 leaves its own default.
+        dla_core: Deep learning accelerator to build for, where the target has one, with fallback to the GPU;
+            -1: the GPU alone.
     """
 
     precision: Literal["auto"] | Precision = "auto"
+    tries: Annotated[int, Ge(1), Le(20)] = 1
+    optimization_level: Annotated[int, Ge(-1), Le(5)] = -1
+    workspace_mib: Annotated[int, Ge(0)] = 0
+    dla_core: Annotated[int, Ge(-1), Le(1)] = -1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,12 +91,18 @@ class VerifySection:
     """How forms are verified.
 
     Attributes:
-        runs: Timed inferences of each engine; under 200, p99 says little.
+        runs: Timed inferences of each engine that runs on this machine; under 200, p99 says little.
+        board_runs: Timed inferences of each engine on its board, in each mode.
+        board_seconds: … which end after so many seconds.
+        streams: Inferences under way at once when a board measures throughput.
         resamples: Of the paired bootstrap.
         max_age_h: A latency older than this is measured again.
     """
 
     runs: Annotated[int, Ge(20)] = 200
+    board_runs: Annotated[int, Ge(20)] = 1000
+    board_seconds: Annotated[float, Gt(0)] = 10.0
+    streams: Annotated[int, Ge(1), Le(16)] = 2
     resamples: Annotated[int, Ge(100)] = 1000
     max_age_h: Annotated[float, Gt(0)] = 24.0
 
@@ -105,6 +121,19 @@ class Config:
     verify: VerifySection = field(default_factory=VerifySection)
     gate: Gate = field(default_factory=Gate)
     demo: Render | None = None
+
+    @property
+    def work(self) -> BoardWork:
+        """What a board is asked to do."""
+        return BoardWork(
+            tries=self.build.tries,
+            optimization_level=self.build.optimization_level,
+            workspace_mib=self.build.workspace_mib,
+            dla_core=self.build.dla_core,
+            runs=self.verify.board_runs,
+            seconds=self.verify.board_seconds,
+            streams=self.verify.streams,
+        )
 
 
 def load_config(file: Path | None, settings: Sequence[str], *, demo: bool, folder: Path) -> Config:

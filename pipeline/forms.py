@@ -10,9 +10,10 @@ from pipeline.ladder import Form
 from stages.artifact import Artifact
 from stages.data import Prepared
 from stages.export import Exported
+from stages.pack import Packed
 from stages.quantize import Quantized
 from stages.train import Trained
-from stages.verify import Compared, Evaluated, Measured
+from stages.verify import Compared, Evaluated, Measured, Received
 from targets.profile import Precision, RuntimeName
 
 
@@ -33,7 +34,8 @@ class Variant:
     Attributes:
         parent: The form it was made from; None for the baseline.
         candidate: An engine that could ship.
-        size_bytes: Of its files.
+        detections: What it found on its board; None for what runs here.
+        measured: The measurement on its board, and its place there; None for what runs here.
     """
 
     form: Form
@@ -42,6 +44,8 @@ class Variant:
     model: Artifact
     parent: Variant | None = None
     candidate: bool = False
+    detections: Artifact | None = None
+    measured: tuple[Measured, int] | None = None
 
     @property
     def id(self) -> str:
@@ -64,12 +68,27 @@ class Made:
         notes: What the check of the operators, and calibration, warned of.
         quantized: What the INT8 form is like; None where there is none.
         search: How it was found; None where no budget was given.
+        packed: The kit for the board; None where engines are built here.
     """
 
     variants: tuple[Variant, ...]
     notes: tuple[str, ...]
     quantized: Quantized | None = None
     search: Search | None = None
+    packed: Packed | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnBoard:
+    """What a board did with a kit.
+
+    Attributes:
+        variants: The engines that it built.
+        received: Its receipt.
+    """
+
+    variants: tuple[Variant, ...]
+    received: Received
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from pipeline.board import Board
 from pipeline.figures import MISSING, Figure, Interval
 from pipeline.int8 import Placement, Search
 from targets.profile import Precision, RuntimeName
@@ -94,6 +95,7 @@ class Rung:
         drift_ci_pt: 95 % interval of `drift_pt`.
         host: Where latency was measured.
         simulated: A stand-in measured it, not the device.
+        doubts: What about the state of its board makes the latency prove nothing, and what to run there.
         cached: It comes from an earlier run.
         f1_threshold: Score at which F1 is best, 0 to 1.
         pictures: Validation pictures behind mAP and drift.
@@ -126,6 +128,7 @@ class Rung:
     pictures: int = 0
     measured_at: str | None = None
     memory_mib: Figure = math.nan
+    doubts: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
 
     @property
@@ -151,6 +154,8 @@ class TargetResult:
         notes: What a reader should know that is no reason, as findings of `check`.
         placement: Of the INT8 form; None where there is none.
         search: For the drift budget; None where none was asked for.
+        board: What its board said; None where none was asked, or has answered.
+        kit: Folder of the kit for its board, where a person has to carry it there.
     """
 
     verdict: Verdict
@@ -164,6 +169,8 @@ class TargetResult:
     notes: tuple[str, ...] = ()
     placement: Placement | None = None
     search: Search | None = None
+    board: Board | None = None
+    kit: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,6 +41,8 @@ def show(report: RunReport) -> None:
             console.print(_ladder(target))
         if target.engine:
             console.print(f"  engine  {escape(target.engine)}", soft_wrap=True)
+        if target.kit:
+            console.print(f"  kit     {escape(target.kit)}", soft_wrap=True)
     if report.error:
         console.print(f"error: {report.error.what}\nhint:  {report.error.hint}", markup=False, soft_wrap=True)
     console.print()

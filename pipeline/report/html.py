@@ -9,6 +9,7 @@ from importlib import resources
 from typing import Any
 
 from pipeline.ladder import LatencyFigures, Rung, RunReport, TargetResult
+from pipeline.report.board import board_block
 from pipeline.report.charts import drift_chart, latency_chart, training_chart
 from pipeline.report.drawing import HATCH
 from pipeline.report.int8 import placement_details, search_block
@@ -126,6 +127,7 @@ def _target(name: str, target: TargetResult, report: RunReport) -> Markup:
             f"{_where(target)} One picture at a time, candidates in turn. Lines mark p50, p90 and p99.",
             latency_chart(target),
         ),
+        board_block(target),
         block(
             "AP by class",
             "A class that gets lost hides in the mean. Click a heading to sort.",
