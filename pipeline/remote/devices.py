@@ -84,9 +84,9 @@ def load_devices(file: Path) -> tuple[Device, ...]:
 
 
 def _problems(devices: Sequence[Device], source: Source) -> Iterator[str]:
-    place = source.place(("devices",))
     names = [device.name for device in devices]
-    for device in devices:
+    for number, device in enumerate(devices):
+        place = source.place(("devices", str(number)))
         if names.count(device.name) > 1:
             yield f"{place}: {device.name}: another device has this name"
         for problem in _device_problems(device):

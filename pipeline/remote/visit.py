@@ -120,7 +120,7 @@ class Visit:
         ]
         answer = ask(
             self.agent.link,
-            f"umask 077; echo offset $(wc -c < {self.agent.job}/events.jsonl); "
+            f"umask 077; echo offset $({{ wc -c < {self.agent.job}/events.jsonl; }} 2>/dev/null); "
             + self.agent.line("start", *words),
             timeout_s=600,  # each file of the kit is read, from an SD card perhaps
         )

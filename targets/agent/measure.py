@@ -21,8 +21,9 @@ from targets.model import load_model_spec
 if TYPE_CHECKING:
     from targets.runtime import Images, Infer
 
-_IDLE_S = 2.0  # of samples of the power that the board draws without us
-_LOADED_S = 3.0  # of samples under load, at most
+_POWER_S = (
+    3.0  # of samples of the board's power, idle and under load, unless less time is given for an engine
+)
 Progress = Callable[[float, float, str], None]
 
 
@@ -66,7 +67,7 @@ def measure(
     images = timed_images(kit_folder, kit, load_model_spec(first).input)
     before = read_state(root)
     with sampling(root) as idle:
-        time.sleep(_IDLE_S if _has_monitor(idle) else 0)
+        time.sleep(min(_POWER_S, kit.work.seconds) if _has_monitor(idle) else 0)
     with watching(root) as watch:
         side_by_side, power = _time_side_by_side(kit, engines, images, (idle, root), progress)
         others = {
@@ -109,24 +110,24 @@ def _time_side_by_side(
         timings = time_in_turns(
             [infer for infer, _ in opened],
             images,
-            runs=kit.work.runs,
-            seconds=kit.work.seconds,
-            warmup_runs=kit.work.warmup_runs,
-            warmup_s=kit.work.warmup_s,
+            kit.work,
             progress=lambda done, total: progress(done, total, "latency"),
         )
-        power = [_load(infer, images, idle) for infer, _ in opened]
+        seconds = min(_POWER_S, kit.work.seconds)
+        power = [_load(infer, images, idle, seconds) for infer, _ in opened]
     graphs = [graph for _, graph in opened]
     return [replace(timing, graph=graph) for timing, graph in zip(timings, graphs)], power
 
 
-def _load(infer: "Infer", images: "Sequence[Images]", idle: Tuple[List[float], Path]) -> Optional[Power]:
+def _load(
+    infer: "Infer", images: "Sequence[Images]", idle: Tuple[List[float], Path], seconds: float
+) -> Optional[Power]:
     """Keep an engine busy and see what the board draws; None without a power monitor."""
     if not idle[0]:
         return None
     calls, begin = 0, time.perf_counter()
     with sampling(idle[1]) as samples:
-        while time.perf_counter() - begin < _LOADED_S:
+        while time.perf_counter() - begin < seconds:
             infer(images[calls % len(images)])
             calls += 1
     per_call_s = (time.perf_counter() - begin) / calls

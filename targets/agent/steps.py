@@ -99,6 +99,7 @@ def _build(kit: Kit, model: KitModel, place: Place, reports: Reports) -> Dict[st
         profile=kit.profile,
         precision=model.precision,
         runtime_version=find_runtime(kit.profile.runtime).version(),
+        facts=facts_of(kit.profile),
     )
     return asdict(facts)
 

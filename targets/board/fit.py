@@ -6,8 +6,8 @@ from targets.board.identity import Identity
 from targets.platforms import number
 from targets.profile import TargetProfile
 
-# Of the memory on the label, what the kernel may count: it keeps some to itself, more on small modules, and the
-# label counts in 2^30 bytes. Wide, since labels differ by a factor of two.
+# Of the memory on the label, what the kernel may count: it keeps some to itself, more on small modules, and
+# the label counts in 2^30 bytes. Wide, since labels differ by a factor of two.
 _MEMORY_RANGE = (0.7, 1.1)
 
 
@@ -23,11 +23,17 @@ def fits(
         runtime_version: Of the board's runtime; empty if not known yet.
     """
     return (
+        *_compare_machine(identity, profile),
         *_compare_module(identity, profile),
         *_compare_jetpack(identity, profile),
         *_compare_gpu(facts, profile),
         *_compare_runtime(runtime_version, profile),
     )
+
+
+def _compare_machine(identity: Identity, profile: TargetProfile) -> Iterator[str]:
+    if profile.machine and identity.os.split()[-1:] != [profile.machine]:
+        yield f"its CPU is {identity.os.split()[-1] if identity.os else 'unknown'}, not {profile.machine}"
 
 
 def _compare_module(identity: Identity, profile: TargetProfile) -> Iterator[str]:

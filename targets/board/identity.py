@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Tuple
 
-from targets.board.tree import read_text
+from targets.board.tree import list_folders, read_start, read_text
 from targets.host import Host, describe_host, fingerprint
 from targets.platforms import load_jetpacks
 
@@ -26,9 +26,9 @@ _EEPROM_PART = slice(20, 50)  # Jetson Linux Developer Guide, "Jetson EEPROM Lay
 _EEPROM_SIZE = 256  # bytes that the layout describes
 _PART = re.compile(r"699-\d(\d{4})-(\d{4})[-0-9A-Z. ]*")
 _MODULE = re.compile(r"(?:^|[,+])(p(\d{4})-(\d{4})(?:-super)?)$", re.MULTILINE)
-_RELEASE = re.compile(r"R(\d+)\s*\(release\),\s*REVISION:\s*(\d+(?:\.\d+)*)")
+_RELEASE = re.compile(r"R(\d{1,4})\s*\(release\),\s*REVISION:\s*(\d{1,4}(?:\.\d{1,4})*)")
 _CORE = re.compile(r"^Package: nvidia-l4t-core\n(?:.+\n)*?Version: (\d+(?:\.\d+)+)", re.MULTILINE)
-_MEMORY = re.compile(r"^MemTotal:\s+(\d+) kB", re.MULTILINE)
+_MEMORY = re.compile(r"^MemTotal:\s+(\d{1,15}) kB", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Identity:
     Attributes:
         model: As the device tree says, `NVIDIA Jetson AGX Orin Developer Kit`.
         module: Family of Jetson modules in the words of a profile, `agx-orin`; empty for what is no Jetson.
-        module_id: Part number of the module, `699-13701-0005-500`, from its EEPROM; or `p3701-0005`, from the device
-            tree, where only root may read that.
+        module_id: Part number of the module, `699-13701-0005-500`, from its EEPROM; or `p3701-0005`, from the
+            device tree, where only root may read that.
         memory_gb: Of the board, in 10^9 bytes, as the kernel counts: a little less than on the label.
         l4t: Jetson Linux release, `36.4.3`.
         jetpack: JetPack release that this L4T belongs to, `6.2`.
@@ -123,13 +123,11 @@ def find_family(module_id: str, model: str) -> str:
 
 def _read_part(root: Path) -> str:
     """Read the part number from the module's EEPROM, which often only root may read."""
-    try:
-        with (root / "sys/bus/i2c/devices/0-0050/eeprom").open("rb") as file:
-            text = file.read(_EEPROM_SIZE)[_EEPROM_PART].decode("ascii", "replace")
-    except OSError:
-        return ""
-    found = _PART.match(text)
-    return found.group().strip() if found else ""
+    for eeprom in list_folders(root / "sys/bus/i2c/devices", "*-0050/eeprom"):
+        found = _PART.match(read_start(eeprom, _EEPROM_SIZE)[_EEPROM_PART].decode("ascii", "replace"))
+        if found and found.group(1) in _FAMILIES:
+            return found.group().strip()
+    return ""
 
 
 def _module_in_tree(root: Path) -> str:

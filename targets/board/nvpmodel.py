@@ -3,14 +3,16 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Mapping, Optional
+from typing import Mapping, Optional, Sequence, Tuple
 
 from targets.board.tree import ask, read_text
 
-_MODE = re.compile(r"NV Power Mode:[ \t]*(.*?)[ \t]*$(?:\s*^[ \t]*(\d+)[ \t]*$)?", re.MULTILINE)
-_STATUS = re.compile(r"pmode:0*(\d+)")
-_MODES = re.compile(r"<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+?)\s*>")
-_WATTS = re.compile(r"(\d+)W")
+_SAYS = "NV Power Mode:"  # and the number in the next line
+_NUMBER = re.compile(r"[0-9]{1,4}")
+_STATUS = re.compile(r"pmode:(\d{1,4})")
+_MODES = re.compile(r"<\s*POWER_MODEL\s+ID=(\d{1,4})\s+NAME=(\S+?)\s*>")
+_CORES = re.compile(r"\dCORE$")
+_WATTS = re.compile(r"(\d{1,4})W")
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,14 @@ def read_power_mode(root: Path) -> PowerMode:
     return PowerMode(name=name, id=mode_id, known=known)
 
 
-def parse_query(text: str) -> "tuple[str, Optional[int]]":
+def parse_query(text: str) -> Tuple[str, Optional[int]]:
     """Give the name and the number that `nvpmodel -q` says; warnings come before, and other lines too."""
-    found = _MODE.search(text)
-    if not found:
-        return "", None
-    return found.group(1), int(found.group(2)) if found.group(2) else None
+    lines = [*text.splitlines(), ""]
+    for line, below in zip(lines, lines[1:]):
+        if _SAYS in line:
+            number = below.strip()
+            return line.partition(_SAYS)[2].strip(), int(number) if _NUMBER.fullmatch(number) else None
+    return "", None
 
 
 def parse_modes(conf: str) -> Mapping[str, int]:
@@ -55,8 +59,18 @@ def parse_modes(conf: str) -> Mapping[str, int]:
 
 
 def same_mode(one: str, other: str) -> bool:
-    """Say whether two names are of the same mode: `MODE_30W` of AGX Orin is `30W` of its data sheet."""
+    """Say whether two names mean one mode."""
     return _plain(one) == _plain(other)
+
+
+def find_modes(wanted: str, names: Sequence[str]) -> Tuple[str, ...]:
+    """Give the modes that a data sheet's name means.
+
+    `30W` is `MODE_30W`. Where there is no plain one, `20W` is any of `MODE_20W_2CORE` and `MODE_20W_6CORE`,
+    as on Xavier NX, which differ in their CPUs.
+    """
+    same = tuple(name for name in names if same_mode(name, wanted))
+    return same or tuple(name for name in names if _CORES.sub("", _plain(name)) == _plain(wanted))
 
 
 def fastest_of(known: Mapping[str, int]) -> str:
@@ -64,7 +78,7 @@ def fastest_of(known: Mapping[str, int]) -> str:
     return max(known, key=_speed, default="")
 
 
-def _speed(name: str) -> "tuple[int, int]":
+def _speed(name: str) -> Tuple[int, int]:
     plain = _plain(name)
     watts = _WATTS.search(plain)
     return (plain == "MAXNSUPER") * 2 + (plain == "MAXN"), int(watts.group(1)) if watts else 0

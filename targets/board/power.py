@@ -1,13 +1,12 @@
 """Power of a board, from its INA3221 monitors, and energy per inference."""
 
-import threading
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
+from targets.board.repeat import repeating
 from targets.board.tree import list_folders, read_int, read_text
 
 RATE_HZ = 10.0
@@ -102,7 +101,7 @@ def summarize(
 
 
 def find_rails(root: Path) -> Tuple[Rail, ...]:
-    """Find the rails whose sum is the power of the board: that of the whole module if it has one, else all."""
+    """Find the rails whose sum is the power of the board: that of the module if it has one, else all."""
     rails = [rail for monitor in _monitors(root) for rail in _rails_of(monitor)]
     totals = [rail for rail in rails if rail.name in _TOTALS]
     return tuple(totals[:1] or rails)
@@ -119,28 +118,6 @@ def read_watts(rails: Sequence[Rail]) -> Optional[float]:
     return total
 
 
-@contextmanager
-def repeating(work: Callable[[], None], *, rate_hz: float) -> Iterator[None]:
-    """Do something over and over in a thread while the block runs, the first time at once."""
-    ended = threading.Event()
-
-    def loop() -> None:
-        due = time.monotonic()
-        while not ended.is_set():
-            work()
-            # A slow reading delays the next one; it is not made up for by a burst.
-            due = max(due + 1 / rate_hz, time.monotonic())
-            ended.wait(due - time.monotonic())
-
-    thread = threading.Thread(target=loop, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
 def _monitors(root: Path) -> List[Path]:
     """Give the folders with the figures; I2C addresses stay, numbers of hwmon differ from boot to boot."""
     devices = list_folders(root / "sys/bus/i2c/devices", "*")
@@ -152,6 +129,6 @@ def _rails_of(monitor: Path) -> Iterator[Rail]:
     for label in list_folders(monitor, "in[0-9]*_label"):
         name = read_text(label)
         channel = label.name[len("in") : -len("_label")]
-        if not name or "NC" in name or not channel.isdigit() or int(channel) == _SUM_CHANNEL:
+        if not name or "NC" in name or not channel.isdecimal() or int(channel) == _SUM_CHANNEL:
             continue
         yield Rail(name, monitor / f"in{channel}_input", monitor / f"curr{channel}_input")

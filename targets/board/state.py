@@ -1,4 +1,4 @@
-"""The state of a board: power mode, clocks, temperatures, throttling; and whether a latency means anything."""
+"""The state of a board: power mode, clocks, temperatures, throttling; and what speaks against a latency."""
 
 import re
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from typing import Dict, Iterator, Mapping, Optional, Tuple
 
 from targets.board.clocks import Clock, read_clocks
 from targets.board.identity import is_jetson
-from targets.board.nvpmodel import fastest_of, read_power_mode, same_mode
+from targets.board.nvpmodel import fastest_of, find_modes, read_power_mode, same_mode
 from targets.board.smi import Card, read_card
 from targets.board.thermal import (
     read_fan_percent,
@@ -21,7 +21,7 @@ from targets.board.tree import list_folders, read_int, read_text
 
 _LOADS = ("class/devfreq/*/device/load", "devices/platform/gpu.0/load", "devices/gpu.0/load")
 _DESKTOPS = ("Xorg", "Xwayland", "gnome-shell", "weston", "kwin_wayland", "sway", "lxqt-session")
-_AVAILABLE = re.compile(r"^MemAvailable:\s+(\d+) kB", re.MULTILINE)
+_AVAILABLE = re.compile(r"^MemAvailable:\s+(\d{1,15}) kB", re.MULTILINE)
 _TOLERANCE = 0.99  # drivers round the clock that they are asked for
 _BUSY_PERCENT = 20.0  # of a GPU that should be idle; a desktop at rest is below
 _HEAT_MARGIN_C = 5.0  # below the limit of a zone; a few minutes of load are worth as much
@@ -130,15 +130,17 @@ def _doubt_mode(before: BoardState, after: BoardState, fastest_mode: str) -> Ite
         yield Doubt(
             f"nobody says whether power mode {before.power_mode} is the fastest", "sudo nvpmodel -p --verbose"
         )
-    elif not same_mode(before.power_mode, fastest):
-        number = next((one for name, one in known.items() if same_mode(name, fastest)), None)
+    elif before.power_mode not in find_modes(fastest, list(known)) and not same_mode(
+        before.power_mode, fastest
+    ):
+        numbers = [known[name] for name in find_modes(fastest, list(known))]
         reason = f"the power mode is {before.power_mode}, not {fastest}"
-        if number is None and known:
+        if known and not numbers:
             yield Doubt(
                 f"{reason}, which this board has not been flashed with: it has {', '.join(known)}", ""
             )
         else:
-            yield Doubt(reason, f"sudo nvpmodel -m {number}" if known else "sudo nvpmodel -p --verbose")
+            yield Doubt(reason, f"sudo nvpmodel -m {numbers[0]}" if numbers else "sudo nvpmodel -p --verbose")
 
 
 def _doubt_clocks(before: BoardState, after: BoardState) -> Iterator[Doubt]:

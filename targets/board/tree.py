@@ -3,7 +3,7 @@
 import re
 import subprocess
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 _PROGRAMS = ("usr/sbin", "usr/bin", "usr/local/bin", "usr/lib/wsl/lib")
 _TIMEOUT_S = 10.0  # nvidia-smi takes seconds where the driver has to be loaded first
@@ -16,6 +16,15 @@ def read_text(path: Path) -> str:
         return path.read_bytes().replace(b"\0", b"\n").decode("utf-8", "replace").strip()
     except OSError:  # the kernel says so for sensors that are off, too
         return ""
+
+
+def read_start(path: Path, size: int) -> bytes:
+    """Give the first bytes of a file; none if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(size)
+    except OSError:
+        return b""
 
 
 def read_int(path: Path) -> Optional[int]:
@@ -70,5 +79,5 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _order(part: str) -> "List[tuple[int, str]]":
+def _order(part: str) -> List[Tuple[int, str]]:
     return [(int(one), "") if one.isdigit() else (-1, one) for one in re.split(r"(\d+)", part)]

@@ -2,10 +2,10 @@
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Dict, Iterator, List, Tuple
 
 from targets.board.clocks import Clock, find_gpu, read_devfreq
-from targets.board.power import repeating
+from targets.board.repeat import repeating
 from targets.board.state import Doubt, is_locked, is_slow
 from targets.board.thermal import read_throttle_events, read_throttling
 
@@ -38,10 +38,6 @@ class Watch:
             for reason in read_throttling(self._root):
                 self.throttling[reason] = self.throttling.get(reason, 0) + 1
         self._ticks += 1
-
-    def slowest(self) -> Optional[Clock]:
-        """Give the lowest clock of the GPU that was seen; None if none was."""
-        return min(self.clocks, key=lambda clock: clock.current, default=None)
 
     def doubts(self) -> Tuple[Doubt, ...]:
         """Say what dipped or throttled meanwhile; of clocks that were never locked `state.doubts` tells."""

@@ -89,7 +89,9 @@ def test_in_an_empty_folder_every_step_of_the_demo_would_run_and_nothing_is_writ
 def test_two_targets_share_what_does_not_depend_on_them(tmp_path: Path) -> None:
     config = load_config(None, [], demo=True, folder=tmp_path)
 
-    titles = [one.title for one in preview(config, {"cpu": CPU, "cpu-ort": find_profile("cpu-ort")}, tmp_path)]
+    titles = [
+        one.title for one in preview(config, {"cpu": CPU, "cpu-ort": find_profile("cpu-ort")}, tmp_path)
+    ]
 
     assert titles.count("train") == titles.count("quantize int8") == 1
     assert {"check cpu", "check cpu-ort", "build onnxruntime int8"} <= set(titles)

@@ -81,7 +81,7 @@ class Yard:
     def device(self, name: str = "board-1", **more: object) -> None:
         """Describe a device behind the wire in `devices.yaml`."""
         port = more.get("port", self.wire.port)
-        given = {
+        given: dict[str, object] = {
             "name": name,
             "host": "127.0.0.1",
             "port": port,
@@ -102,19 +102,21 @@ class Yard:
         path.chmod(0o755)
         return path
 
-    def kit(self, name: str = "kit", runtime: str = "onnxruntime", **more: object) -> Path:
-        """Write a sealed kit."""
+    def kit(
+        self, name: str = "kit", runtime: str = "null", models: int = 1, side: int = 64, **more: object
+    ) -> Path:
+        """Write a sealed kit; the null runtime is the quickest. Six pictures of noise, of 3 · side² bytes."""
         model = self._model()
         pictures = []
         for place in range(6):
-            path = self.folder / f"picture{place}.png"
-            pixels = np.random.default_rng(place).integers(0, 255, (240, 320, 3), np.uint8)
+            path = self.folder / f"picture{side}-{place}.png"
+            pixels = np.random.default_rng(place).integers(0, 255, (side, side, 3), np.uint8)
             cv2.imwrite(str(path), pixels)
             pictures.append((f"{place:06d}.png", path))
         arguments = {
             "target": "here",
             "profile": TargetProfile(name="here", device="this machine", runtime=runtime, threads=1),
-            "models": [(KitModel("fp32", "fp32"), model), (KitModel("int8", "int8"), model)],
+            "models": [(KitModel("fp32", "fp32"), model), (KitModel("int8", "int8"), model)][:models],
             "pictures": pictures,
             "work": WORK,
             "agent": make_agent(),
@@ -224,7 +226,7 @@ def yard(tmp_path: Path, sshd: Sshd) -> Iterator[Yard]:
 
 
 def slow_measurement(*, runs: int = 10_000_000) -> BoardWork:
-    """Give work that takes a second or two."""
+    """Give work that takes a second."""
     return BoardWork(runs=runs, seconds=1.0, warmup_runs=5, warmup_s=0.05)
 
 

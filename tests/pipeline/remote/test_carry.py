@@ -1,13 +1,15 @@
 """A kit goes to a board over ssh, and its receipt comes back."""
 
-import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from targets.agent.lock import try_lock
 from targets.errors import EdgeboundError
 from targets.kit import BoardWork
 from targets.profile import TargetProfile
@@ -16,9 +18,10 @@ from tests.board_fixture.sshd import Sshd, free_port
 from .conftest import Yard, slow_measurement
 
 
+@pytest.mark.slow
 def test_the_receipt_of_a_kit_comes_back_over_ssh(yard: Yard) -> None:
     yard.device()
-    kit = yard.kit()
+    kit = yard.kit(runtime="onnxruntime", models=2)
 
     brought = yard.carry(kit)
 
@@ -35,6 +38,7 @@ def test_the_receipt_of_a_kit_comes_back_over_ssh(yard: Yard) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_job_that_is_done_is_not_done_again(yard: Yard) -> None:
     yard.device()
     kit = yard.kit()
@@ -47,6 +51,7 @@ def test_a_job_that_is_done_is_not_done_again(yard: Yard) -> None:
     assert yard.wire.carried - sent < 0.5 * sum(path.stat().st_size for path in kit.rglob("*.*"))
 
 
+@pytest.mark.slow
 def test_this_machine_itself_can_be_the_board(yard: Yard) -> None:
     yard.device(host="local", port=0)
     kit = yard.kit()
@@ -57,11 +62,12 @@ def test_this_machine_itself_can_be_the_board(yard: Yard) -> None:
     assert yard.wire.connections == 0
 
 
+@pytest.mark.slow
 def test_pictures_that_another_kit_brought_are_not_sent_again(yard: Yard) -> None:
     yard.device()
-    yard.carry(yard.kit("first"))
+    yard.carry(yard.kit("first", side=400))
     pictures = sum(path.stat().st_size for path in (yard.folder / "first" / "pictures").iterdir())
-    other = yard.kit("other", work=BoardWork(runs=21, seconds=2.0, warmup_runs=5, warmup_s=0.05))
+    other = yard.kit("other", side=400, work=BoardWork(runs=21, seconds=2.0, warmup_runs=5, warmup_s=0.05))
     sent = yard.wire.carried
 
     brought = yard.carry(other)
@@ -70,6 +76,7 @@ def test_pictures_that_another_kit_brought_are_not_sent_again(yard: Yard) -> Non
     assert yard.wire.carried - sent < pictures
 
 
+@pytest.mark.slow
 def test_kits_beyond_those_to_keep_are_removed_from_the_board(yard: Yard) -> None:
     yard.device(keep=1)
     yard.carry(yard.kit("first"))
@@ -80,6 +87,7 @@ def test_kits_beyond_those_to_keep_are_removed_from_the_board(yard: Yard) -> Non
     assert len(yard.jobs()) == 1
 
 
+@pytest.mark.slow
 def test_the_free_one_of_two_boards_is_chosen(yard: Yard) -> None:
     yard.device("busy", state=f"{yard.folder}/busy")
     yard.device("free")
@@ -89,6 +97,7 @@ def test_the_free_one_of_two_boards_is_chosen(yard: Yard) -> None:
     assert "started build on free" in yard.heard.lines
 
 
+@pytest.mark.slow
 def test_a_second_slot_is_used_while_the_first_is_busy(yard: Yard) -> None:
     yard.device(slots=2)
     with held(yard.state / "board.lock"):
@@ -98,6 +107,7 @@ def test_a_second_slot_is_used_while_the_first_is_busy(yard: Yard) -> None:
     assert not any("busy" in line for line in yard.heard.lines)
 
 
+@pytest.mark.slow
 def test_a_board_that_stays_busy_is_a_reason_and_no_failure(yard: Yard) -> None:
     yard.device(wait_s=0.1)
     with held(yard.state / "board.lock"):
@@ -119,11 +129,10 @@ def test_who_claims_the_target_is_asked_and_nobody_else(yard: Yard) -> None:
     assert yard.wire.connections == 0
 
 
+@pytest.mark.slow
 def test_a_board_that_is_not_the_target_is_left_alone(yard: Yard) -> None:
     yard.device()
-    profile = TargetProfile(
-        name="here", device="AGX Orin", runtime="onnxruntime", module="agx-orin", jetpack="6.2"
-    )
+    profile = TargetProfile(name="here", device="AGX Orin", runtime="null", module="agx-orin", jetpack="6.2")
 
     brought = yard.carry(yard.kit(profile=profile))
 
@@ -159,11 +168,12 @@ def test_an_unknown_host_key_is_refused_with_how_to_check_it(yard: Yard) -> None
     brought = yard.carry(yard.kit())
 
     port = yard.wire.port
-    assert brought.why == (
+    (reason,) = brought.why
+    assert reason == (
         "board-1: Its host key is not known here. Compare what"
         f" `ssh-keyscan -p {port} 127.0.0.1 | ssh-keygen -lf -` says here with what"
         " `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` says on the board; if they are the same:"
-        f" ssh-keyscan -p {port} 127.0.0.1 >> {empty}",
+        f" ssh-keyscan -p {port} 127.0.0.1 >> {empty}"
     )
 
 
@@ -204,6 +214,28 @@ def test_a_machine_without_ssh_says_so(yard: Yard, monkeypatch: pytest.MonkeyPat
     )
 
 
+@pytest.mark.slow
+def test_a_login_shell_that_talks_does_not_disturb(yard: Yard, tmp_path: Path) -> None:
+    folder = tmp_path / "talkative"
+    folder.mkdir()
+    chatter = 'ForceCommand echo Welcome; echo Hello >&2; eval "$SSH_ORIGINAL_COMMAND"'
+    server = Sshd(folder, settings=chatter)
+    yard.device(
+        port=server.port,
+        known_hosts=str(server.known_hosts()),
+        identity_file=str(server.key),
+    )
+    kit = yard.kit()
+
+    try:
+        brought = yard.carry(kit)
+    finally:
+        server.close()
+
+    yard.receipt(kit, brought)
+
+
+@pytest.mark.slow
 def test_a_failed_job_is_told_in_the_boards_words(yard: Yard) -> None:
     yard.device()
     kit = yard.kit()
@@ -217,6 +249,7 @@ def test_a_failed_job_is_told_in_the_boards_words(yard: Yard) -> None:
     assert caught.value.hint
 
 
+@pytest.mark.slow
 def test_a_kit_that_was_damaged_on_the_board_is_mended(yard: Yard) -> None:
     yard.device()
     kit = yard.kit()
@@ -242,6 +275,7 @@ def test_a_board_without_room_for_the_kit_is_a_reason(yard: Yard, small_disk: Pa
     assert "room" in reason or "full" in reason or "cannot be written" in reason
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_while_a_kit_arrives_fails_and_the_next_run_goes_on(
     yard: Yard, small_disk: Path
 ) -> None:
@@ -249,29 +283,22 @@ def test_a_disk_that_fills_up_while_a_kit_arrives_fails_and_the_next_run_goes_on
     kit = yard.kit()
     yard.heard.at("started kit", lambda: fill(small_disk, leave=300 << 10))
 
-    with pytest.raises(EdgeboundError, match="board-1: The disk that holds .* is full"):
+    with pytest.raises(EdgeboundError, match=r"board-1: The disk that holds .* is full"):
         yard.carry(kit)
 
     (small_disk / "ballast").unlink()
     yard.receipt(kit, yard.carry(kit))
 
 
-def held(lock: Path) -> subprocess.Popen[bytes]:
-    """Hold a board's lease, as another agent would, until the block ends."""
-    from contextlib import contextmanager
-
-    from targets.agent.lock import try_lock
-
-    @contextmanager
-    def hold():
-        descriptor = try_lock(lock, {"pid": os.getpid(), "job": "another", "since": "now"})
-        assert descriptor is not None
-        try:
-            yield
-        finally:
-            os.close(descriptor)
-
-    return hold()
+@contextmanager
+def held(lock: Path) -> Iterator[None]:
+    """Hold a board's lease, as another agent would."""
+    descriptor = try_lock(lock, {"pid": os.getpid(), "job": "another", "since": "now"})
+    assert descriptor is not None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def fill(folder: Path, *, leave: int) -> None:

@@ -2,9 +2,6 @@
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,9 +9,11 @@ import pytest
 
 from pipeline.remote.persist import Patience
 from targets.errors import EdgeboundError
-from tests.board_fixture.sshd import wait_for
 
-from .conftest import HASTE, Heard, Yard, in_background, slow_measurement
+from .conftest import Heard, Yard, in_background, slow_measurement
+
+pytestmark = pytest.mark.slow
+IN_FLIGHT = 4 << 20  # bytes that an ssh window holds, and are lost with the connection; the agent, twice
 
 
 def size_of(folder: Path) -> int:
@@ -23,25 +22,24 @@ def size_of(folder: Path) -> int:
 
 def test_a_transfer_that_is_cut_goes_on_where_it_was(yard: Yard) -> None:
     yard.device()
-    kit = yard.kit()
+    kit = yard.kit(side=1200)
     size = size_of(kit)
-    begin = 2 * (kit / "agent.pyz").stat().st_size
-    yard.wire.cut_after = begin + size // 2
+    yard.wire.cut_after = size * 3 // 4
 
     brought = yard.carry(kit)
 
     yard.receipt(kit, brought)
-    assert yard.wire.connections >= 2
-    assert yard.wire.carried < begin + 1.25 * size
+    assert yard.wire.connections == 2
+    assert yard.wire.carried < size + IN_FLIGHT
     assert any("no connection, trying again" in line for line in yard.heard.lines)
 
 
 def test_a_receipt_that_is_cut_off_goes_on_where_it_was(yard: Yard) -> None:
     yard.device()
-    kit = yard.kit()
+    kit = yard.kit(runtime="onnxruntime")
 
     def cut_soon() -> None:
-        yard.wire.cut_after_returned = yard.wire.returned + 200_000
+        yard.wire.cut_after_returned = yard.wire.returned + 500_000
 
     yard.heard.at("started receipt", cut_soon)
 
@@ -59,14 +57,12 @@ def test_the_work_goes_on_while_the_connection_is_gone(yard: Yard, phase: str) -
 
     brought = yard.carry(kit)
 
-    receipt = yard.receipt(kit, brought)
-    assert [one.failed for one in receipt.engines] == ["", ""]
+    yard.receipt(kit, brought)
     assert any("no connection, trying again" in line for line in yard.heard.lines)
     events = (yard.jobs()[0] / "events.jsonl").read_text()
     assert events.count('"started"') == 1
 
 
-@pytest.mark.slow
 def test_a_connection_that_falls_silent_is_given_up_and_made_again(yard: Yard) -> None:
     yard.device(options=["ServerAliveInterval=1", "ServerAliveCountMax=2"])
     kit = yard.kit()
@@ -93,7 +89,7 @@ def test_an_agent_that_is_killed_is_started_again(yard: Yard) -> None:
     yard.receipt(kit, brought)
     assert "board-1: the agent was killed; it is started again." in yard.heard.lines
     events = (yard.jobs()[0] / "events.jsonl").read_text()
-    assert events.count('"built"') == 2  # each engine once
+    assert events.count('"built"') == 1
 
 
 def test_an_agent_that_is_killed_again_and_again_fails_the_job(yard: Yard) -> None:
@@ -129,7 +125,7 @@ def test_contact_that_is_lost_for_good_is_a_reason_and_the_work_goes_on(yard: Ya
     yard.wire.refuses = False
     yard.receipt(kit, yard.carry(kit))
     events = (yard.jobs()[0] / "events.jsonl").read_text()
-    assert events.count('"built"') == 2
+    assert events.count('"built"') == 1
 
 
 def test_ctrl_c_leaves_the_work_running_and_says_so(yard: Yard) -> None:
@@ -151,7 +147,6 @@ def test_ctrl_c_leaves_the_work_running_and_says_so(yard: Yard) -> None:
         os.kill(pid, 0)
 
 
-@pytest.mark.slow
 def test_two_runs_share_one_board_one_after_the_other(yard: Yard) -> None:
     yard.device()
     first, second = yard.kit("first", work=slow_measurement()), yard.kit("second")
@@ -172,7 +167,6 @@ def test_two_runs_share_one_board_one_after_the_other(yard: Yard) -> None:
     assert any("waiting: process" in line for line in other.lines)
 
 
-@pytest.mark.slow
 def test_two_runs_with_one_kit_share_one_job(yard: Yard) -> None:
     yard.device()
     kit = yard.kit(work=slow_measurement())

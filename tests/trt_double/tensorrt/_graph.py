@@ -48,15 +48,41 @@ def shape_of(value):
     return [dim.dim_value if dim.HasField("dim_value") else -1 for dim in dims]
 
 
+_KINDS = {
+    "Conv": "CONVOLUTION", "ConvTranspose": "DECONVOLUTION", "QuantizeLinear": "QUANTIZE",
+    "DequantizeLinear": "DEQUANTIZE", "Sigmoid": "ACTIVATION", "Relu": "ACTIVATION", "Mul": "ELEMENTWISE",
+    "Add": "ELEMENTWISE", "Sub": "ELEMENTWISE", "Div": "ELEMENTWISE", "MaxPool": "POOLING",
+    "Concat": "CONCATENATION", "Resize": "RESIZE", "MatMul": "MATRIX_MULTIPLY", "Softmax": "SOFTMAX",
+    "Constant": "CONSTANT", "Slice": "SLICE", "Cast": "CAST", "Split": "SLICE", "TopK": "TOPK",
+    "Gather": "GATHER",
+}  # fmt: skip
+
+
 @as_in_this_version
 class ILayer:
-    def __init__(self, node):
+    def __init__(self, node, elements):
         self._node = node
+        self._elements = elements
         self._name = node.name
 
     name = stored("name")
     num_inputs = property(lambda self: len(self._node.input))
     num_outputs = property(lambda self: len(self._node.output))
+
+    @property
+    def type(self):
+        kind = _KINDS.get(self._node.op_type, "SHUFFLE")
+        return ENUMS["LayerType"][kind if has("LayerType", kind) else "IDENTITY"]
+
+    def get_input(self, index):
+        return self._tensor(self._node.input[index])
+
+    def get_output(self, index):
+        return self._tensor(self._node.output[index])
+
+    def _tensor(self, name):
+        element = self._elements.get(name, onnx.TensorProto.FLOAT)
+        return ITensor(onnx.helper.make_tensor_value_info(name, element, None), is_input=False)
 
 
 @as_in_this_version
@@ -65,6 +91,7 @@ class INetworkDefinition:
         self._voice = voice
         self._flags = flags
         self._model = None
+        self._elements = None
 
     name = stored("name", "Unnamed Network 0")
     num_layers = property(lambda self: len(self._model.graph.node) if self._model else 0)
@@ -83,7 +110,9 @@ class INetworkDefinition:
         return ITensor(self._model.graph.output[index], is_input=False)
 
     def get_layer(self, index):
-        return ILayer(self._model.graph.node[index])
+        if self._elements is None:
+            self._elements = _rules._types(self._model)
+        return ILayer(self._model.graph.node[index], self._elements)
 
     def _inputs(self):
         weights = {tensor.name for tensor in self._model.graph.initializer} if self._model else ()
