@@ -90,7 +90,7 @@ class Train:
 
     Attributes:
         epochs: Times that all pictures are seen; 0 takes the weights as they are.
-        steps: Optimizer steps instead of epochs: as many epochs as these take, with an optimizer step a batch.
+        steps: Optimizer steps instead of epochs: as many epochs as these take, with one step a batch.
             Of few pictures, epochs make few steps: with Ultralytics' nominal batch of 64, six epochs of 82
             pictures are eight.
         imgsz: Side of the square input, in pixels; a multiple of 32, the stride of all YOLOs.
