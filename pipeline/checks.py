@@ -210,6 +210,7 @@ def _measurement(rung: Rung, terms: Terms) -> Iterator[Check]:
     """Ask whether the candidate was timed: really, lately, often enough, and within the budgets."""
     if rung.simulated and not terms.limits.accept_simulated:
         yield _open("device", "simulated: not measured on the device itself")
+        return  # its latency says nothing, for or against
     if rung.latency_ms is None or not 0 < rung.latency_ms.p50 < math.inf:
         yield _open("latency", "latency was not measured")
     else:
@@ -220,8 +221,9 @@ def _measurement(rung: Rung, terms: Terms) -> Iterator[Check]:
 
 def _latency(latency: LatencyFigures, rung: Rung, terms: Terms) -> Iterator[Check]:
     yield _freshness(rung.measured_at, terms)
-    for doubt in rung.doubts:
-        yield _open("state of the board", doubt)
+    if rung.doubts:
+        yield from (_open("state of the board", doubt) for doubt in rung.doubts)
+        return  # nor does its p99
     if terms.budgets.p99_ms is not None:
         yield hold("p99", latency.p99, limit=terms.budgets.p99_ms, unit="ms")
         if latency.n < MIN_RUNS:
