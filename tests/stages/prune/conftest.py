@@ -10,6 +10,7 @@ CLASSES = ("hole", "scratch", "stain")
 
 
 def tiny_yaml(block: str, args: list[Any], *, width: int = 16) -> str:
+    """Give the text of a model YAML with two levels, with `block` as its third layer."""
     return f"""
 nc: 3
 backbone:
@@ -43,6 +44,12 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
         return shaken(module)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Callable[..., str]:
+    """Give the function that writes a small model YAML around a block."""
+    return tiny_yaml
 
 
 @pytest.fixture(scope="session")
