@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from stages.yolo import blocks, convs
 
@@ -15,55 +15,67 @@ Shape = tuple[int, int, int]
 """Of a convolution: input channels, output channels, groups."""
 
 
-def count_gmac(module: Any, *, side_px: int) -> float:
-    """Count the multiply-accumulates of one picture, in 10⁹: convolutions, linear layers and attention.
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a detector costs once it is fused, as on a device.
 
-    Counted is the fused model, which is what runs on a device.
+    Attributes:
+        gmac: Multiply-accumulates of one picture, in 10⁹: of convolutions, linear layers, and the two
+            products of Ultralytics' attention.
+        parameters: How many it has.
     """
-    module = deployed(module)
-    with FlopCounterMode(display=False) as counter:
-        _run(module, side_px)
-    return float(counter.get_total_flops()) / 2e9
+
+    gmac: float
+    parameters: int
 
 
-def count_places(module: Any, *, side_px: int) -> dict[str, int]:
-    """Give, for each convolution that one picture passes, how many pixels its output has."""
-    places: dict[str, int] = {}
+def count_cost(module: Any, *, side_px: int) -> Cost:
+    """Count what `module` will cost, without the heads and branches that only training needs."""
+    fused = copy_of(module).fuse(verbose=False)
+    return Cost(
+        gmac=sum(count_macs(fused, side_px=side_px).values()) / 1e9,
+        parameters=sum(parameter.numel() for parameter in fused.parameters()),
+    )
+
+
+def count_macs(module: Any, *, side_px: int) -> dict[str, int]:
+    """Run one picture through `module` and give its multiply-accumulates, by the layer that has them."""
+    macs: dict[str, int] = {}
 
     def note(name: str) -> Any:
         def hook(part: nn.Module, args: object, output: torch.Tensor) -> None:
-            del part, args
-            places[name] = output.shape[2] * output.shape[3]
+            del args
+            macs[name] = macs.get(name, 0) + _macs_for(part, output)  # a layer may be used again
 
         return hook
 
-    module = _copy(module)
-    for name, part in module.named_modules():
-        if isinstance(part, nn.Conv2d):
-            part.register_forward_hook(note(name))
-    _run(module, side_px)
-    return places
+    counted = (nn.Conv2d, nn.Linear, blocks.Attention, blocks.AAttn)
+    handles = [
+        part.register_forward_hook(note(name))
+        for name, part in module.named_modules()
+        if isinstance(part, counted)
+    ]
+    try:
+        with torch.no_grad():  # the head keeps its anchors, and may have to learn with them
+            module(torch.zeros(1, 3, side_px, side_px))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return macs
 
 
-def count_parameters(module: Any) -> int:
-    """Count the parameters of the fused model."""
-    return sum(parameter.numel() for parameter in deployed(module).parameters())
-
-
-def deployed(module: Any) -> Any:
-    """Give a fused copy on the CPU, without the heads and branches that only training needs."""
-    return _copy(module).fuse(verbose=False)
+def copy_of(module: Any) -> Any:
+    """Give a copy of a detector in FP32 and eval mode, on the CPU."""
+    criterion, module.criterion = getattr(module, "criterion", None), None  # it holds parts of the module
+    try:
+        return deepcopy(module).cpu().float().eval()
+    finally:
+        module.criterion = criterion
 
 
 def shape_of(conv: nn.Conv2d) -> Shape:
     """Give the widths of a convolution."""
     return conv.in_channels, conv.out_channels, conv.groups
-
-
-def macs_of(conv: nn.Conv2d, shape: Shape, *, places: int) -> int:
-    """Give the multiply-accumulates of a convolution as wide as `shape`, at `places` pixels of output."""
-    inputs, outputs, groups = shape
-    return int(places * conv.kernel_size[0] * conv.kernel_size[1] * outputs * inputs // groups)
 
 
 def fused_away(module: Any) -> tuple[nn.Module, ...]:
@@ -81,24 +93,13 @@ def fused_away(module: Any) -> tuple[nn.Module, ...]:
     return tuple(gone)
 
 
-def _copy(module: Any) -> Any:
-    criterion, module.criterion = getattr(module, "criterion", None), None  # it holds parts of the module
-    try:
-        return deepcopy(module).cpu().float().eval()
-    finally:
-        module.criterion = criterion
-
-
-def _run(module: Any, side_px: int) -> None:
-    """Run a copy, which is spoilt by it, on an empty picture."""
-    device = "meta" if _is_stock(module) else "cpu"  # tensors without values: 0.1 s instead of 1 s and more
-    stride = module.model[-1].stride
-    module = module.to(device)
-    module.model[-1].stride = stride  # the head looks at its values
-    with torch.inference_mode():
-        module(torch.zeros(1, 3, side_px, side_px, device=device))
-
-
-def _is_stock(module: nn.Module) -> bool:
-    libraries = {type(part).__module__.partition(".")[0] for part in module.modules()}
-    return libraries <= {"torch", "ultralytics", "stages"}
+def _macs_for(part: Any, output: torch.Tensor) -> int:
+    if isinstance(part, nn.Linear):
+        return int(output.numel() * part.in_features)
+    if isinstance(part, nn.Conv2d):
+        kernel = part.kernel_size[0] * part.kernel_size[1]
+        return int(output.numel() * kernel * part.in_channels // part.groups)
+    pixels = output.shape[2] * output.shape[3]
+    if isinstance(part, blocks.AAttn):  # within each area only
+        return int(2 * pixels * (pixels // part.area) * part.head_dim * part.num_heads)
+    return int(pixels * pixels * (part.key_dim + part.head_dim) * part.num_heads)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import nn
 
-from stages.gmac import Shape, count_gmac, count_places, fused_away, macs_of, shape_of
+from stages.gmac import Shape, copy_of, count_cost, count_macs, fused_away, shape_of
 from stages.prune.aim import aim, give_back
 from stages.prune.criteria import Criterion, Losses, Salience, measure_salience, score
 from stages.prune.graph import Graph, Group
@@ -23,7 +22,7 @@ class Prunable:
     """A detector that can be cut once.
 
     Attributes:
-        gmac: Of the detector as it came.
+        cost: Of the detector as it came.
         left_alone: Names of the modules that nobody knows how to cut.
     """
 
@@ -42,13 +41,13 @@ class Prunable:
         self.left_alone = tuple(find_unknown(module))
         if self.left_alone and not skip_unknown:
             raise _unknown_error(module, self.left_alone)
-        self.gmac = count_gmac(module, side_px=side_px)
-        self._module = deepcopy(module).cpu().float().eval().requires_grad_(requires_grad=True)
+        self.cost = count_cost(module, side_px=side_px)
+        self._module = copy_of(module).requires_grad_(requires_grad=True)
         rewrite(self._module)
         self._names = {part: name for name, part in self._module.named_modules()}
         alone = (*find_kept(self._module), *self.left_alone)
         self._graph = Graph(self._module, alone=alone, side_px=2 * int(module.stride.max()))
-        self._places = count_places(self._module, side_px=side_px)
+        self._macs = count_macs(self._module, side_px=side_px)
         self._shares = _shares(self._module)
         bundles = find_bundles(self._module, self._graph.groups)
         self._bundles = tuple(bundle for bundle in bundles if self._is_worth_it(bundle))
@@ -102,12 +101,11 @@ class Prunable:
 
     def gmac_without(self, removed: Removed) -> float:
         """Give the GMAC that will be left."""
-        saved = 0.0
-        for conv, shape in _shapes_without(removed).items():
-            places = self._places.get(self._names[conv], 0)
-            fewer = macs_of(conv, shape_of(conv), places=places) - macs_of(conv, shape, places=places)
-            saved += self._shares.get(conv, 1.0) * fewer
-        return self.gmac - saved / 1e9
+        saved = sum(
+            self._shares.get(conv, 1.0) * self._macs.get(self._names[conv], 0) * (1 - _part_left(conv, shape))
+            for conv, shape in _shapes_without(removed).items()
+        )
+        return self.cost.gmac - saved / 1e9
 
     def without(self, removed: Removed) -> Any:
         """Cut, and give the detector, of Ultralytics' blocks again; this one is spent."""
@@ -137,6 +135,11 @@ def _shapes_without(removed: Removed) -> dict[nn.Conv2d, Shape]:
             else:
                 shapes[member.layer] = (inputs - fewer, outputs, groups)
     return shapes
+
+
+def _part_left(conv: nn.Conv2d, shape: Shape) -> float:
+    inputs, outputs, groups = shape
+    return float(inputs * outputs / groups * conv.groups / (conv.in_channels * conv.out_channels))
 
 
 def _shares(module: Any) -> dict[nn.Module, float]:

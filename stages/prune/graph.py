@@ -117,15 +117,9 @@ class Graph:
 
     def _is_free(self, root: nn.Conv2d) -> bool:
         """See that a channel does not drag another one of its own group along, as in GhostConv."""
-        for channel in (0, root.out_channels - 1):
-            alone = self._of(root, [channel])
-            own = [item for item in alone if item.dep.target.module is root]
-            if any(item.idxs != [channel] for item in own if self._is_output(item)):
-                return False
-        return root.out_channels > 1
-
-    def _is_output(self, item: Any) -> bool:
-        return bool(self._graph.is_out_channel_pruning_fn(item.dep.handler))
+        half = list(range(root.out_channels // 2))
+        own = [self._member(item) for item in self._of(root, half) if item.dep.target.module is root]
+        return bool(half) and all(member.channels.tolist() == half for member in own if member.side == "out")
 
 
 def _trace(module: Any, images: torch.Tensor) -> Any:
@@ -145,5 +139,6 @@ def _trace(module: Any, images: torch.Tensor) -> Any:
 def _is_rigid(layer: nn.Module, still: set[nn.Module]) -> bool:
     if layer in still:
         return True
-    grouped: bool = isinstance(layer, nn.Conv2d) and layer.groups > 1
-    return grouped and not layer.groups == layer.in_channels == layer.out_channels
+    if not isinstance(layer, nn.Conv2d) or layer.groups == 1:
+        return False
+    return bool(not layer.groups == layer.in_channels == layer.out_channels)

@@ -82,15 +82,31 @@ def _alike(bundles: Sequence[Bundle], ratio: float, rule: Rule) -> list[float]:
 def _ranked(
     bundles: Sequence[Bundle], scores: Mapping[Group, torch.Tensor], ratio: float, rule: Rule
 ) -> list[float]:
-    groups = [group for bundle in bundles for group in bundle.groups]
     before = sum(rule.width_before(bundle) * len(bundle.groups) for bundle in bundles)
-    ranked = torch.cat([scores[group] for group in groups]).sort(descending=True).values
     left = round(before * (1 - ratio))
-    threshold = ranked[min(left, len(ranked)) - 1] if left else math.inf
-    above = [sum(int((scores[group] >= threshold).sum()) for group in bundle.groups) for bundle in bundles]
-    means = [count / len(bundle.groups) for count, bundle in zip(above, bundles, strict=True)]
-    floors = [FLOOR * rule.width_before(bundle) if left else 0.0 for bundle in bundles]
-    return [max(mean, floor) for mean, floor in zip(means, floors, strict=True)]
+    owners = torch.cat(
+        [torch.full((len(one.groups) * one.width,), number) for number, one in enumerate(bundles)]
+    )
+    best = _order([scores[group] for bundle in bundles for group in bundle.groups])[:left]
+    counts = torch.bincount(owners[best], minlength=len(bundles)).tolist()
+    floor = FLOOR if left else 0.0
+    return [
+        max(count / len(bundle.groups), floor * rule.width_before(bundle))
+        for count, bundle in zip(counts, bundles, strict=True)
+    ]
+
+
+def _order(scores: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Order the channels of all groups, the best first; of equals, those that are high in their group."""
+    places = torch.cat([_places(one) for one in scores]).argsort(stable=True)
+    return places[torch.cat(list(scores))[places].argsort(descending=True, stable=True)]
+
+
+def _places(scores: torch.Tensor) -> torch.Tensor:
+    """Give each channel's place within its group, 0 for the best to 1."""
+    places = torch.empty(len(scores))
+    places[scores.argsort(descending=True, stable=True)] = torch.arange(len(scores)) / len(scores)
+    return places
 
 
 def _rounded(channels: float, bundle: Bundle, round_to: int) -> int:

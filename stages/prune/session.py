@@ -13,7 +13,7 @@ from torch import nn
 from stages.artifact import Artifact
 from stages.checkpoint import load_module, load_packages, save_checkpoint
 from stages.dataset import load_dataset
-from stages.gmac import count_gmac, count_parameters
+from stages.gmac import Cost, count_cost
 from stages.prune import LayerWidth, Prune, Pruned, PruneInputs
 from stages.prune.criteria import Losses
 from stages.prune.cut import Prunable
@@ -34,10 +34,14 @@ class Cut:
 
     Attributes:
         module: Of Ultralytics' blocks.
+        before: What the detector cost.
+        after: What it costs now.
         left_alone: Names of the modules that nobody knows how to cut.
     """
 
     module: Any
+    before: Cost
+    after: Cost
     left_alone: tuple[str, ...]
 
 
@@ -54,21 +58,20 @@ def prune(stage: Prune, inputs: PruneInputs, out: Path, progress: Progress) -> P
     progress(0, 2, "cutting")
     cut = cut_in_steps(stage, before, side_px=spec.input.width, losses=losses)
     progress(1, 2, "saving")
-    gmac = [count_gmac(module, side_px=spec.input.width) for module in (before, cut.module)]
     folder = out / "checkpoint"
     save_checkpoint(
         cut.module,
         spec=replace(spec, parent_digest=inputs.checkpoint.digest),
         packages=load_packages(inputs.checkpoint),
         folder=folder,
-        provenance=_provenance(stage, inputs, gmac),
+        provenance=_provenance(stage, inputs, cut),
     )
     return Pruned(
         checkpoint=Artifact.of(folder),
-        gmac_before=gmac[0],
-        gmac_after=gmac[1],
-        parameters_before=count_parameters(before),
-        parameters_after=count_parameters(cut.module),
+        gmac_before=cut.before.gmac,
+        gmac_after=cut.after.gmac,
+        parameters_before=cut.before.parameters,
+        parameters_after=cut.after.parameters,
         widths=_widths(before, cut.module),
         notes=_notes(cut),
     )
@@ -92,28 +95,29 @@ def cut_in_steps(
     """
     check_settings(stage)
     rule = Rule(scope=stage.scope, round_to=stage.round_to, reference=_outputs(module))
-    first_gmac = count_gmac(module, side_px=side_px)
-    if stage.target_gmac is not None and stage.target_gmac >= first_gmac:
-        raise UsageError(
-            f"`prune.target_gmac: {stage.target_gmac:g}` is no less than what the model needs unpruned: "
-            f"{first_gmac:.3g} GMAC at {side_px} px.",
-            hint="Set prune.target_gmac lower, or leave `prune` out of pipeline.yaml.",
-        )
-    left_alone: tuple[str, ...] = ()
+    prunable = Prunable(module, side_px=side_px, skip_unknown=stage.skip_unknown)
+    before = prunable.cost
+    _check_target(stage, before, side_px)
     for step in range(1, stage.iterations + 1):
-        prunable = Prunable(module, side_px=side_px, skip_unknown=stage.skip_unknown)
+        if step > 1:
+            prunable = Prunable(module, side_px=side_px, skip_unknown=stage.skip_unknown)
         scores = prunable.scores(stage.criterion, losses)
         part = step / stage.iterations
         if stage.target_gmac is None:
             assert stage.ratio is not None
             removed = prunable.by_ratio(part * stage.ratio, scores, rule)
         else:
-            goal = first_gmac - part * (first_gmac - stage.target_gmac)
+            goal = before.gmac - part * (before.gmac - stage.target_gmac)
             removed = prunable.by_gmac(goal, scores, rule)
-        module, left_alone = prunable.without(removed), prunable.left_alone
+        module = prunable.without(removed)
         if tune is not None and step < stage.iterations:
             module = tune(module, step)
-    return Cut(module=module, left_alone=left_alone)
+    return Cut(
+        module=module,
+        before=before,
+        after=count_cost(module, side_px=side_px),
+        left_alone=prunable.left_alone,
+    )
 
 
 def check_settings(stage: Prune) -> None:
@@ -134,11 +138,18 @@ def check_settings(stage: Prune) -> None:
         )
 
 
+def _check_target(stage: Prune, before: Cost, side_px: int) -> None:
+    if stage.target_gmac is not None and stage.target_gmac >= before.gmac:
+        raise UsageError(
+            f"`prune.target_gmac: {stage.target_gmac:g}` is no less than what the model needs unpruned: "
+            f"{before.gmac:.3g} GMAC at {side_px} px.",
+            hint="Set prune.target_gmac lower, or leave `prune` out of pipeline.yaml.",
+        )
+
+
 def _outputs(module: nn.Module) -> Mapping[str, int]:
     """Give the widths that ratios are of, by name of the convolution as it will be when rewritten."""
-    outputs = {
-        name: part.out_channels for name, part in module.named_modules() if isinstance(part, nn.Conv2d)
-    }
+    outputs = _plain_outputs(module)
     halves = {
         f"{name.removesuffix('.conv')}.{half}.conv": width // 2
         for name, width in outputs.items()
@@ -161,11 +172,12 @@ def _plain_outputs(module: nn.Module) -> dict[str, int]:
     return {name: part.out_channels for name, part in module.named_modules() if isinstance(part, nn.Conv2d)}
 
 
-def _provenance(stage: Prune, inputs: PruneInputs, gmac: list[float]) -> dict[str, object]:
+def _provenance(stage: Prune, inputs: PruneInputs, cut: Cut) -> dict[str, object]:
     return {
         "prune": asdict(stage),
         "parent": inputs.checkpoint.digest,
-        "gmac": gmac,
+        "before": asdict(cut.before),
+        "after": asdict(cut.after),
         "ultralytics": ULTRALYTICS_VERSION,
     }
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from stages.gmac import count_gmac
+from stages.gmac import count_cost
 from stages.prune.cut import Prunable
 from stages.prune.rewrite import find_unknown
 from stages.prune.select import Rule
@@ -75,8 +75,8 @@ def test_every_block_is_cut_and_costs_what_was_foretold(
 
     cut_module, foretold = cut(module, 0.5)
 
-    gmac = count_gmac(cut_module, side_px=64)
-    assert gmac < 0.6 * count_gmac(module, side_px=64)
+    gmac = count_cost(cut_module, side_px=64).gmac
+    assert gmac < 0.6 * count_cost(module, side_px=64).gmac
     assert gmac == pytest.approx(foretold, abs=1e-9)
     assert torch.isfinite(answer(cut_module)).all()
     assert [type(part) for part in cut_module.modules()] == [type(part) for part in module.modules()]
@@ -113,7 +113,7 @@ def test_a_scaled_residual_is_cut_too(detector: Detector, tiny: Callable[..., st
 
     assert isinstance(cut_module.model[2], blocks.A2C2f)
     assert 0 < len(cut_module.model[2].gamma) < 64
-    assert count_gmac(cut_module, side_px=64) == pytest.approx(foretold, abs=1e-9)
+    assert count_cost(cut_module, side_px=64).gmac == pytest.approx(foretold, abs=1e-9)
     assert torch.isfinite(answer(cut_module)).all()
 
 
@@ -152,10 +152,10 @@ def test_a_target_gmac_is_met_from_below_and_nearly(detector: Detector) -> None:
     prunable = Prunable(module, side_px=64, skip_unknown=False)
     rule = Rule(scope="layer", round_to=8, reference={})
 
-    removed = prunable.by_gmac(prunable.gmac / 2, prunable.scores("magnitude", None), rule)
+    removed = prunable.by_gmac(prunable.cost.gmac / 2, prunable.scores("magnitude", None), rule)
 
-    gmac = count_gmac(prunable.without(removed), side_px=64)
-    assert 0.97 * prunable.gmac / 2 < gmac <= prunable.gmac / 2
+    gmac = count_cost(prunable.without(removed), side_px=64).gmac
+    assert 0.97 * prunable.cost.gmac / 2 < gmac <= prunable.cost.gmac / 2
 
 
 def test_a_target_gmac_out_of_reach_is_refused(detector: Detector) -> None:
@@ -196,7 +196,7 @@ def test_what_nobody_knows_is_left_alone_if_asked(
     assert cut_module.model[1].conv.out_channels == 16  # tied to it
     assert cut_module.model[0].conv.out_channels == 8
     assert torch.isfinite(answer(cut_module)).all()
-    assert count_gmac(cut_module, side_px=64) == pytest.approx(foretold, abs=1e-9)
+    assert count_cost(cut_module, side_px=64).gmac == pytest.approx(foretold, abs=1e-9)
 
 
 def test_a_head_of_the_users_own_is_left_alone_if_asked(

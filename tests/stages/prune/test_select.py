@@ -86,7 +86,7 @@ def test_global_takes_more_where_less_is_lost() -> None:
         [weak, strong], rising(weak, strong, factor=4), ratio=0.5, rule=rule("global", round_to=8)
     )
 
-    assert left(removed) == [16, 56]  # 13 and 52 of the 64 best
+    assert left(removed) == [16, 48]
 
 
 def test_global_cuts_no_layer_through() -> None:
@@ -151,3 +151,10 @@ def test_what_the_target_has_room_for_is_given_back() -> None:
 
     assert left(cuts[0]) == [8, 8]
     assert left(removed) == [16, 8]
+
+
+def test_where_all_are_worth_the_same_global_cuts_every_layer_alike() -> None:
+    bundles = [bundle(64), bundle(32), bundle(128)]
+    scores = {group: torch.ones(group.width) for one in bundles for group in one.groups}
+
+    assert left(select(bundles, scores, ratio=0.5, rule=rule("global"))) == [32, 16, 64]
