@@ -1,5 +1,6 @@
 """A real sshd on loopback, and a wire to it that can be cut: what stands in for a board in the network."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -15,14 +16,14 @@ _SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/
 
 
 class Sshd:
-    """A server for the current user, with keys of its own.
+    """A server for the current user, with keys of its own; `settings` are further lines for sshd_config.
 
     Attributes:
         port: On 127.0.0.1.
         key: Private key that it lets in.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, settings: str = "") -> None:
         if _SSHD is None or shutil.which("ssh") is None:
             pytest.skip("no sshd: apt-get install openssh-server openssh-client")
         self.folder = folder
@@ -44,13 +45,14 @@ PermitRootLogin yes
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 MaxStartups 100
+{settings}
 """
         )
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)  # sshd's own, where it has none yet
         with (folder / "sshd.log").open("wb") as log:
             self._process = subprocess.Popen([_SSHD, "-D", "-e", "-f", str(config)], stderr=log)
-        wait_for(lambda: answers(self.port), lambda: (folder / "sshd.log").read_text())
+        wait_for(lambda: answers(self.port), (folder / "sshd.log").read_text)
 
     def known_hosts(self, port: int | None = None) -> Path:
         """Write the file with its host key."""
@@ -102,10 +104,8 @@ class Wire:
         """Cut all connections that there are."""
         ends, self._ends = self._ends, []
         for end in ends:
-            try:
+            with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             end.close()
 
     def close(self) -> None:
