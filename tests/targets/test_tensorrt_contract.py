@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from targets.trt.library import features
-from tests.targets.trt_contract import LINES, Contract
+from tests.targets.trt.contract import LINES, Contract
 from tests.trt_double.fixtures import board_here
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,19 +61,24 @@ def test_the_uses_are_seen(contract: Contract) -> None:
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [
-        pytest.param("config.set_flag(trt.BuilderFlag.FP16)", "TensorRT 11.4 has no BuilderFlag.FP16", id="flag"),
+        pytest.param(
+            "config.set_flag(trt.BuilderFlag.FP16)", "TensorRT 11.4 has no BuilderFlag.FP16", id="flag"
+        ),
         pytest.param(
             "if features.strongly_typed:\n    config.set_flag(trt.BuilderFlag.INT8)",
             "TensorRT 11.4 has no BuilderFlag.INT8",
             id="flag on the wrong side of a probe",
         ),
         pytest.param(
-            "if features.strongly_typed:\n    return\nconfig.int8_calibrator = None\nconfig.builder_optimization_level = 3",
+            "if features.strongly_typed:\n    return\n"
+            "config.int8_calibrator = None\nconfig.builder_optimization_level = 3",
             "TensorRT 8.5 has no IBuilderConfig.builder_optimization_level",
             id="after a return",
         ),
         pytest.param(
-            "config.int8_calibrator = None", "TensorRT 11.4 has no IBuilderConfig.int8_calibrator", id="calibrator"
+            "config.int8_calibrator = None",
+            "TensorRT 11.4 has no IBuilderConfig.int8_calibrator",
+            id="calibrator",
         ),
         pytest.param(
             "engine = trt.Runtime(config).deserialize_cuda_engine(b'')\n"
@@ -99,7 +104,19 @@ def test_the_uses_are_seen(contract: Contract) -> None:
         pytest.param(
             "config.num_optimization_profiles = 2", "num_optimization_profiles cannot be set", id="read-only"
         ),
-        pytest.param("return trt.nptype(trt.DataType.HALF)", "has no tensorrt.nptype", id="not in the library"),
+        pytest.param(
+            "return trt.nptype(trt.DataType.HALF)", "has no tensorrt.nptype", id="not in the library"
+        ),
+        pytest.param(
+            "return 1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)",
+            "TensorRT 11.4 has no NetworkDefinitionCreationFlag.EXPLICIT_BATCH",
+            id="explicit batch",
+        ),
+        pytest.param(
+            "parser = trt.OnnxParser(config, config)\nparser.supports_model(b'')",
+            "TensorRT 11.4 has no OnnxParser.supports_model",
+            id="parser",
+        ),
         pytest.param("strange.build()", "nobody says what this is", id="unknown type"),
     ],
 )
@@ -115,6 +132,7 @@ def test_planted_misuse_is_refused(body: str, complaint: str, contract: Contract
         "if hasattr(config, 'builder_optimization_level'):\n    config.builder_optimization_level = 3",
         "typed = getattr(trt.NetworkDefinitionCreationFlag, 'STRONGLY_TYPED', None)\n"
         "return trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH if typed is None else typed",
+        "known = hasattr(config, 'max_aux_streams')\nreturn config.max_aux_streams if known else 0",
         "return features.explicit_batch and trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH",
     ],
 )
