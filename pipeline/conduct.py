@@ -133,11 +133,12 @@ def _report(run: Run, error: EdgeboundError | None) -> RunReport:
         settings=encode(config, lambda artifact: artifact.digest),
         data_summary=data_summary(data) if data else None,
         epochs=epochs(shared.trained) if shared else (),
+        frontier=shared.frontier if shared else (),
         steps=tuple(
             Step(stage=done.stage, label=done.title, key=done.key, seconds=done.seconds, cached=done.cached)
             for done in run.runner.done
         ),
-        notes=(*(data.notes if data else ()), *(shared.trained.notes if shared else ())),
+        notes=(*(data.notes if data else ()), *((*shared.trained.notes, *shared.notes) if shared else ())),
     )
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le, MinLen
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from pipeline.gate import Gate
 from pipeline.yaml_file import Source, load_source, override, parse
 from stages.data import Data
 from stages.data.render import Render
 from stages.export import Export
+from stages.prune import Prune
 from stages.quantize import Quantize
 from stages.quantize.calibration import Calibrate
 from stages.quantize.half import Halve
@@ -67,6 +68,43 @@ class QuantizeSection(Quantize):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PruneSection(Prune):
+    """Pruning: how much goes, and how the rest is tuned. One goal: a ratio, GMAC, a drift, or ratios to try.
+
+    Attributes:
+        ratios: Try each of these, and go on with the largest whose drift is within the limit: `max_drift_pt`,
+            or else `gate.prune_drift_pt`. The report has the frontier.
+        max_drift_pt: Find the largest ratio that loses no more than this against the baseline, in points.
+        distill: The baseline teaches while the cut model is tuned.
+        steps: Optimizer steps of fine-tuning, over all iterations; with few pictures epochs are few steps.
+        lr_factor: Learning rate of fine-tuning, as a part of `train.lr0`.
+    """
+
+    ratios: tuple[Annotated[float, Gt(0), Lt(1)], ...] = ()
+    max_drift_pt: Annotated[float, Ge(0)] | None = None
+    distill: bool = True
+    steps: Annotated[int, Ge(1)] = 1000
+    lr_factor: Annotated[float, Gt(0)] = 0.5
+
+    @property
+    def stage(self) -> Prune:
+        """The settings of one cut; iterations are the plan's, which tunes between them."""
+        settings = {one.name: getattr(self, one.name) for one in fields(Prune)}
+        return Prune(**{**settings, "iterations": 1})
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillSection:
+    """A student of its own, taught by the baseline.
+
+    Attributes:
+        student: A checkpoint `.pt`, a model YAML (trained from scratch), or the name of one.
+    """
+
+    student: Annotated[str, MinLen(1)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class BuildSection:
     """What to ship.
 
@@ -114,6 +152,8 @@ class Config:
     model: ModelSection
     data: Data
     train: Train = field(default_factory=Train)
+    distill: DistillSection | None = None
+    prune: PruneSection | None = None
     export: Export = field(default_factory=Export)
     fp16: Halve = field(default_factory=Halve)
     quantize: QuantizeSection = field(default_factory=QuantizeSection)
@@ -152,6 +192,7 @@ def load_config(file: Path | None, settings: Sequence[str], *, demo: bool, folde
     source = override(_source(file, demo=demo, folder=folder), settings)
     config = parse(Config, source, hint=_HINT)
     check_overrides(config.train.overrides)
+    _check_goal(config.prune)
     taken = [
         f"{source.place(path)}: {'.'.join(path)} follows {other}; set that"
         for path, other in _FOLLOWS.items()
@@ -160,6 +201,18 @@ def load_config(file: Path | None, settings: Sequence[str], *, demo: bool, folde
     if taken:
         raise ConfigError(taken, hint=_HINT)
     return config
+
+
+def _check_goal(prune: PruneSection | None) -> None:
+    if prune is None:
+        return
+    given = {"ratio": prune.ratio, "target_gmac": prune.target_gmac, "ratios": prune.ratios or None}
+    goals = [name for name, value in given.items() if value is not None]
+    if len(goals) > 1 or (not goals and prune.max_drift_pt is None):
+        raise UsageError(
+            f"`prune` needs one goal, and has {' and '.join(goals) or 'none'}.",
+            hint="Set one of prune.ratio, prune.target_gmac, prune.ratios and prune.max_drift_pt.",
+        )
 
 
 _FOLLOWS = {("train", "weights"): "model.weights", ("data", "imgsz"): "train.imgsz"}  # the plan fills them

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
+from pipeline.frontier import Point
 from pipeline.int8 import Search
 from pipeline.ladder import Form
 from stages.artifact import Artifact
@@ -18,13 +20,36 @@ from targets.profile import Precision, RuntimeName
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a form costs.
+
+    Attributes:
+        gmac: Of one picture, in 10⁹ multiply-accumulates.
+        parameters: How many it has.
+    """
+
+    gmac: float
+    parameters: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Shared:
-    """What all targets share."""
+    """What all targets share.
+
+    Attributes:
+        forms: The baseline and what compression made of it; the last one was exported.
+        costs: Of these, by id, where somebody has counted.
+        frontier: What pruning tried.
+    """
 
     data: Prepared
     pictures: Artifact
     trained: Trained
     exported: Exported
+    forms: tuple[Variant, ...]
+    costs: Mapping[str, Cost] = field(default_factory=dict)
+    frontier: tuple[Point, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +80,8 @@ class Variant:
     @property
     def title(self) -> str:
         """The form in two words."""
-        kind = {"export": "onnx", "quantize": "onnx"}.get(self.form, self.runtime)
+        kinds = {"export": "onnx", "quantize": "onnx", "cut": "cut", "prune": "pruned", "distill": "student"}
+        kind = kinds.get(self.form, self.runtime)
         return f"{kind} {self.precision}"
 
 

@@ -59,7 +59,7 @@ def verified(run: Run, name: str, made: Made) -> TargetResult:
         host=run.host,
     )
     receipt = load_receipt(on_board.received.receipt.path) if on_board else None
-    judgement = judge(rungs(forms, run.runner, receipt), _terms(run, profile))
+    judgement = judge(rungs(forms, run.runner, run.shared.costs, receipt), _terms(run, profile))
     result = TargetResult(
         verdict=judgement.verdict,
         reasons=judgement.reasons,

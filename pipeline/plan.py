@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pipeline.compression import compress
 from pipeline.config import Config
 from pipeline.forms import Made, OnBoard, Shared, Variant
 from pipeline.kits import agent_digest
@@ -115,7 +116,7 @@ def _train_inputs(config: Config, data: Prepared, pictures: Artifact, folder: Pa
 
 
 def make_shared(config: Config, data: Prepared, *, pictures: Artifact, step: Step, folder: Path) -> Shared:
-    """Train and export: once, whatever the targets.
+    """Train, compress and export: once, whatever the targets.
 
     Args:
         config: Of the run.
@@ -126,8 +127,18 @@ def make_shared(config: Config, data: Prepared, *, pictures: Artifact, step: Ste
     """
     inputs = _train_inputs(config, data, pictures, folder)
     trained = step(replace(config.train, weights=config.model.weights), inputs)
-    exported = step(config.export, ExportInputs(checkpoint=trained.checkpoint))
-    return Shared(data=data, pictures=pictures, trained=trained, exported=exported)
+    compressed = compress(config, data, trained.checkpoint, pictures=pictures, step=step, folder=folder)
+    exported = step(config.export, ExportInputs(checkpoint=compressed.forms[-1].model))
+    return Shared(
+        data=data,
+        pictures=pictures,
+        trained=trained,
+        exported=exported,
+        forms=compressed.forms,
+        costs=compressed.costs,
+        frontier=compressed.frontier,
+        notes=compressed.notes,
+    )
 
 
 def make_candidates(
@@ -148,18 +159,17 @@ def make_candidates(
         BudgetError: No INT8 form is within `quantize.drift_budget_pt`.
     """
     asked, profile = profile, technical(profile)
-    baseline = Variant(form="train", precision="fp32", runtime="pytorch", model=shared.trained.checkpoint)
     onnx = Variant(
         form="export",
         precision="fp32",
         runtime="onnxruntime",
         model=shared.exported.onnx,
-        parent=baseline,
+        parent=shared.forms[-1],
     )
     checked = step(Check(), CheckInputs(model=onnx.model, profile=profile), label=profile.name)
     refuse_unsupported(checked, profile)
     lowered = lower(config, profile, shared, onnx, step=step, host=host)
-    variants = [baseline, onnx, *lowered.variants]
+    variants = [*shared.forms, onnx, *lowered.variants]
     packed: Packed | None = None
     if profile.local:
         variants += [*_engines(variants, profile, step)]
@@ -176,7 +186,7 @@ def make_candidates(
 
 
 def _engines(variants: Sequence[Variant], profile: TargetProfile, step: Step) -> Iterator[Variant]:
-    sources = {variant.precision: variant for variant in variants}
+    sources = {variant.precision: variant for variant in variants if variant.runtime != "pytorch"}
     for precision in profile.precisions:
         source = sources[precision]
         built = step(

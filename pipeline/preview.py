@@ -68,6 +68,12 @@ class Pending:
     def __bool__(self) -> bool:
         raise DependsOnError(f"depends on {self._step}", hint="Run the pipeline up to there.")
 
+    def __le__(self, _other: object) -> bool:
+        return bool(self)
+
+    def __sub__(self, _other: object) -> float:
+        return float(bool(self))
+
 
 @dataclass
 class Preview:
@@ -140,7 +146,11 @@ def preview(config: Config, profiles: Mapping[str, TargetProfile], folder: Path)
     refuse_impossible(config, profiles.values())
     data, pictures = prepare_data(config, step, folder=folder)
     check_early(config, profiles, data, pictures=pictures, step=step, folder=folder)
-    shared = make_shared(config, data, pictures=pictures, step=step, folder=folder)
+    try:
+        shared = make_shared(config, data, pictures=pictures, step=step, folder=folder)
+    except DependsOnError as exc:
+        step.planned.append(Planned(title=f"what follows {exc.what}", state="open", seconds=None))
+        return list(dict.fromkeys(step.planned))
     for name, profile in profiles.items():
         try:
             made = make_candidates(config, profile, shared, step=step, host=host, target=name)

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from targets.board.fit import fits
-
 from pipeline.kits import seal_key
 from pipeline.store import Entry, Store
 from stages.artifact import Artifact, digest_json
+from targets.board.fit import fits
 from targets.errors import EvidenceError
 from targets.kit import Kit, open_kit
 from targets.receipt import Receipt, open_receipt

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.board import doubts_of
-from pipeline.forms import Made, Verified
+from pipeline.forms import Cost, Made, Variant, Verified
 from pipeline.int8 import Placement
 from pipeline.ladder import (
     MISSING,
@@ -27,15 +27,25 @@ from stages.verify import Compared
 from targets.receipt import EngineReceipt, Receipt
 
 
-def rungs(forms: Sequence[Verified], runner: Runner, receipt: Receipt | None = None) -> tuple[Rung, ...]:
+def rungs(
+    forms: Sequence[Verified], runner: Runner, costs: Mapping[str, Cost], receipt: Receipt | None = None
+) -> tuple[Rung, ...]:
     """Give the ladder of one target, not judged yet; with what its board says of the engines."""
-    ladder = tuple(_rung(form, runner) for form in forms)
+    ladder = tuple(_costed(_rung(form, runner), form.variant, costs) for form in forms)
     if receipt is None:
         return ladder
     told = {one.precision: one for one in receipt.engines}
     on_board = (_told(rung, told[rung.precision], receipt) if rung.candidate else rung for rung in ladder)
     failed = (_failed(one, ladder) for one in receipt.engines if one.failed)
     return (*on_board, *failed)
+
+
+def _costed(rung: Rung, variant: Variant, costs: Mapping[str, Cost]) -> Rung:
+    """Give a rung with what it costs: what is counted for it, or for the form it was made from."""
+    at: Variant | None = variant
+    while at is not None and at.id not in costs:
+        at = at.parent if at.runtime != "pytorch" else None
+    return rung if at is None else replace(rung, gmac=costs[at.id].gmac, parameters=costs[at.id].parameters)
 
 
 def _told(rung: Rung, one: EngineReceipt, receipt: Receipt) -> Rung:

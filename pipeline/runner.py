@@ -19,7 +19,7 @@ from targets.errors import DiskFullError, EdgeboundError
 
 InputsT = TypeVar("InputsT")
 ResultT = TypeVar("ResultT")
-STAGES = ("data", "train", "export", "check", "quantize", "build", "verify")
+STAGES = ("data", "train", "prune", "export", "check", "quantize", "build", "verify")
 _FULL_BYTES = 1 << 20  # less than this free, and a foreign package's failure to write needs no other reason
 
 

@@ -1,5 +1,6 @@
 """Latency of engines: measured side by side, described by percentiles."""
 
+import itertools
 import math
 import statistics
 import time
@@ -137,7 +138,7 @@ def time_in_turns(
         work: How long to warm up, and how many calls of each engine or how many seconds for each to time.
         progress: To be told calls done and calls in all.
     """
-    steady = [_settle(infer, images, work) for infer in infers]
+    steady = [settle(_calls(infer, images), work) for infer in infers]
     samples: List[List[float]] = [[] for _ in infers]
     end = time.perf_counter() + work.seconds * len(infers)
     for turn in range(work.runs):
@@ -163,12 +164,23 @@ def time_in_turns(
     ]
 
 
-def _settle(infer: "Infer", images: "Sequence[Images]", work: "BoardWork") -> bool:
-    """Call as often and as long as asked, then on until the calls take a steady time; say whether they do."""
+def _calls(infer: "Infer", images: "Sequence[Images]") -> Callable[[], float]:
+    """Give a function that shows the engine the next pictures, and gives the time in milliseconds."""
+    turn = itertools.cycle(images)
+    return lambda: _time_ms(infer, next(turn))
+
+
+def settle(call: Callable[[], float], work: "BoardWork") -> bool:
+    """Warm up as often and as long as asked, then on until calls take a steady time; say whether they do.
+
+    Args:
+        call: Makes one call, and gives its time in milliseconds.
+        work: How long to warm up.
+    """
     times: List[float] = []
     begin = time.perf_counter()
     while True:
-        times.append(_time_ms(infer, images[len(times) % len(images)]))
+        times.append(call())
         spent_s = time.perf_counter() - begin
         if len(times) < max(work.warmup_runs, 2 * _WINDOW) or spent_s < work.warmup_s:
             continue

@@ -33,7 +33,7 @@ from pipeline.cli.options import (
 from pipeline.cli.store import store_app
 from pipeline.cli.targets import targets
 
-Until = Literal["data", "train", "export", "check", "quantize", "build", "verify"]
+Until = Literal["data", "train", "prune", "export", "check", "quantize", "build", "verify"]
 
 app = typer.Typer(
     name="pipeline",

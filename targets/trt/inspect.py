@@ -9,7 +9,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
-_TYPES = (("int8", "INT8"), ("half", "FP16"), ("fp16", "FP16"), ("float", "FP32"), ("fp32", "FP32"))
+_TYPES = (
+    ("int8", "INT8"),
+    ("half", "FP16"),
+    ("fp16", "FP16"),
+    ("float16", "FP16"),
+    ("float", "FP32"),
+    ("fp32", "FP32"),
+)
 _INTEGERS = ("int32", "int64", "bool")
 
 

@@ -21,13 +21,17 @@ class Features:
         strongly_typed: Networks take the types of the graph, and no flags; the only way from 11 on.
         explicit_batch: It has to be asked for a batch dimension (8.x).
         optimization_level: Its builder has one (from 8.6 on).
+        monitor: Its builder tells how it goes on (from 10.0 on).
         dla: It can build for deep learning accelerators, if the device has any.
+        dla_qdq: They take Q/DQ; before 11.4.1 they take INT8 only by calibration.
     """
 
     strongly_typed: bool
     explicit_batch: bool
     optimization_level: bool
+    monitor: bool
     dla: bool
+    dla_qdq: bool
 
 
 def load() -> Any:
@@ -76,7 +80,9 @@ def features() -> Features:
         strongly_typed=hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED") and here >= _STRONG_SINCE,
         explicit_batch=hasattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH") and here < (10,),
         optimization_level=hasattr(trt.IBuilderConfig, "builder_optimization_level"),
+        monitor=hasattr(trt.IBuilderConfig, "progress_monitor"),
         dla=here[:2] <= _DLA_UNTIL or here >= _DLA_AGAIN,
+        dla_qdq=here >= _DLA_AGAIN,
     )
 
 

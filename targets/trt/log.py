@@ -1,8 +1,12 @@
 """TensorRT's log: failures come as lines and `None`, so the lines are kept."""
 
-from typing import Any, List
+from collections import Counter
+from contextlib import contextmanager
+from typing import Any, Iterator, List
 
-_KEPT = 2000  # lines; a builder at its default says a few dozen
+from targets.errors import EvidenceError
+
+_KEPT = 2000  # lines of each kind; a builder at its default says a few dozen
 
 
 class Log:
@@ -14,10 +18,12 @@ class Log:
 
     def __init__(self) -> None:
         self.lines: List[str] = []
+        self._heard: Counter[str] = Counter()
 
     def hear(self, severity: str, message: str) -> None:
         """Keep a line."""
-        if len(self.lines) < _KEPT:
+        self._heard[severity] += 1
+        if self._heard[severity] <= _KEPT:  # a flood of one kind must not hide what went wrong
             self.lines.append(f"{severity} {' '.join(message.split())}")
 
     @property
@@ -54,3 +60,20 @@ def make_logger(trt: Any, log: Log) -> Any:
                 log.hear(names[severity], message)
 
     return Logger()
+
+
+@contextmanager
+def needing_gpu(log: Log) -> "Iterator[None]":
+    """Explain builders and runtimes that cannot be made: the bindings say only that they got nothing.
+
+    Raises:
+        EvidenceError: TensorRT has no GPU here that it can use.
+    """
+    try:
+        yield
+    except (TypeError, RuntimeError) as exc:  # pybind11: "factory function returned nullptr"
+        said = "; ".join(log.errors[-2:]) or str(exc)
+        raise EvidenceError(
+            f"TensorRT finds no GPU that it can use: {said}",
+            hint="Look at `nvidia-smi`, or `tegrastats` on a Jetson; the driver may be too old for TensorRT.",
+        ) from exc

@@ -4,10 +4,10 @@
 is never captured: TensorRT sets itself up in it, as trtexec knows too.
 """
 
-import ctypes
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Tuple
 
 from targets.cuda import Cuda
@@ -15,36 +15,28 @@ from targets.cuda_access import find_cuda
 from targets.errors import EvidenceError, ModelError
 from targets.trt.explain import loading_failed
 from targets.trt.library import load
-from targets.trt.log import Log, make_logger
+from targets.trt.log import Log, make_logger, needing_gpu
+from targets.trt.tensors import Tensor, allocate, names_of
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from targets.runtime import Images, Output
 
 
 @dataclass(frozen=True)
-class _Tensor:
-    """An input or output: its memory on both sides.
+class Loaded:
+    """An engine, and what TensorRT said since it was loaded.
+
+    Fields are let go in their order, and an engine needs its runtime, both the logger.
 
     Attributes:
-        device: Address on the GPU.
-        host: Address of page-locked memory.
-        array: The same memory, as the engine's type says.
+        most: Pictures that a call may have; 0 where the engine's batch is fixed.
     """
 
-    name: str
-    device: int
-    host: int
-    array: "NDArray[Any]"
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """An engine, and what TensorRT said since it was loaded."""
-
     engine: Any
+    runtime: Any
+    logger: Any
     log: Log
+    most: int
 
     def failure(self, what: str) -> EvidenceError:
         """Give the error of a call that only said no."""
@@ -67,7 +59,7 @@ class Session:
         context: Any,
         *,
         stream: int,
-        tensors: "Tuple[_Tensor, _Tensor]",
+        tensors: Tuple[Tensor, Tensor],
     ) -> None:
         self._cuda = cuda
         self._loaded = loaded
@@ -75,23 +67,29 @@ class Session:
         self._stream = stream
         self._input, self._output = tensors
         self._graphs: Dict[bool, int] = {}
+        self._lock = Lock()
         self.graph = False
         self.batch = int(self._input.array.shape[0])
 
     def infer(self, images: "Images") -> "Output":
-        """Run one batch, copies in and out included.
+        """Run one batch, copies in and out included; threads take turns.
 
         Raises:
             ModelError: The pictures have not the engine's shape.
             EvidenceError: CUDA or TensorRT failed.
         """
+        return self.call(images, graph=self.graph)
+
+    def call(self, images: "Images", *, graph: bool) -> "Output":
+        """Run one batch as `infer` does, with or without a CUDA graph."""
         import numpy as np
 
-        self.put(images)
-        self.enqueue(copies=True, graph=self.graph)
-        self.wait()
-        answer: Output = self._output.array.astype(np.float32)  # a copy: the buffer is used again
-        return answer
+        with self._lock:  # there is one set of buffers
+            self.put(images)
+            self.enqueue(copies=True, graph=graph)
+            self.wait()
+            answer: Output = self._output.array.astype(np.float32)  # a copy: the buffer is used again
+            return answer
 
     def put(self, images: "Images") -> None:
         """Lay a batch into the input's page-locked memory.
@@ -112,11 +110,13 @@ class Session:
             self._cuda.launch_graph(self._captured(copies=copies), self._stream)
             return
         if copies:
-            self._copy_in()
+            tensor = self._input
+            self._cuda.copy_to_device(tensor.device, tensor.host, tensor.array.nbytes, self._stream)
         if not self._context.execute_async_v3(self._stream):
             raise self._loaded.failure("TensorRT could not queue the engine")
         if copies:
-            self._copy_out()
+            tensor = self._output
+            self._cuda.copy_to_host(tensor.host, tensor.device, tensor.array.nbytes, self._stream)
 
     def wait(self) -> None:
         """Wait until all that was queued is done."""
@@ -152,47 +152,63 @@ class Session:
         return True
 
     def close(self) -> None:
-        """Free the graphs."""
-        for graph in self._graphs.values():
-            self._cuda.destroy_graph(graph)
-        self._graphs.clear()
+        """Free the graphs and the context, once nothing runs."""
+        with suppress(EvidenceError):  # what failed before fails here again, and was told
+            self.wait()
+        while self._graphs:
+            self._cuda.destroy_graph(self._graphs.popitem()[1])
+        self._context = None
 
     def _captured(self, *, copies: bool) -> int:
         if copies not in self._graphs:
             self._cuda.begin_capture(self._stream)
             try:
                 self.enqueue(copies=copies, graph=False)
-            finally:
-                graph = self._cuda.end_capture(self._stream)
-            self._graphs[copies] = graph
+            except EvidenceError:
+                with suppress(EvidenceError):  # a capture that was spoilt cannot be ended with success
+                    self._cuda.destroy_graph(self._cuda.end_capture(self._stream))
+                raise
+            self._graphs[copies] = self._cuda.end_capture(self._stream)
         return self._graphs[copies]
-
-    def _copy_in(self) -> None:
-        tensor = self._input
-        self._cuda.copy_to_device(tensor.device, tensor.host, tensor.array.nbytes, self._stream)
-
-    def _copy_out(self) -> None:
-        tensor = self._output
-        self._cuda.copy_to_host(tensor.host, tensor.device, tensor.array.nbytes, self._stream)
 
 
 @contextmanager
-def open_engine(plan: bytes) -> "Iterator[Loaded]":
+def open_engine(plan: Path) -> "Iterator[Loaded]":
     """Load a plan, from which sessions are opened.
 
+    Its sessions must be closed first: a context needs its engine.
+
     Raises:
-        ModelError: It is no plan for this TensorRT and this GPU.
+        ModelError: There is none, or it is none for this TensorRT and this GPU.
+        EvidenceError: TensorRT or a GPU is missing.
     """
     trt, log = load(), Log()
     logger = make_logger(trt, log)
     trt.init_libnvinfer_plugins(logger, "")
-    runtime = trt.Runtime(logger)
+    with needing_gpu(log):
+        runtime = trt.Runtime(logger)
     # engine_host_code_allowed stays off: a plan may carry code for the host.
-    engine = runtime.deserialize_cuda_engine(plan)
+    engine = _deserialize(runtime, plan, log)
+    yield Loaded(engine, runtime, logger, log, _most(engine, names_of(trt, engine)[0]))
+
+
+def _deserialize(runtime: Any, plan: Path, log: Log) -> Any:
+    """Give the engine. The plan's bytes are let go, or they would count as memory of the engine."""
+    try:
+        content = plan.read_bytes()
+    except OSError as exc:
+        raise ModelError(f"{plan} cannot be read: {exc.strerror}.", hint="Build the engine again.") from exc
+    engine = runtime.deserialize_cuda_engine(content)
     if engine is None:
-        raise loading_failed(plan, log)
-    yield Loaded(engine, log)
-    del engine, runtime
+        raise loading_failed(content, log)
+    return engine
+
+
+def _most(engine: Any, name: str) -> int:
+    if tuple(engine.get_tensor_shape(name))[:1] != (-1,):
+        return 0
+    _, _, largest = engine.get_tensor_profile_shape(name, 0)
+    return int(next(iter(largest)))
 
 
 @contextmanager
@@ -205,23 +221,28 @@ def open_session(loaded: Loaded, *, batch: int = 1, graph: bool = True) -> "Iter
         graph: Launch a CUDA graph, if one can be captured.
 
     Raises:
-        ModelError: It has not one input and one output.
+        ModelError: Its input or output is not as a detector's.
         EvidenceError: CUDA failed, as when memory ran out.
     """
-    cuda = find_cuda()
+    cuda, engine = find_cuda(), loaded.engine
+    names = names_of(load(), engine)
     with ExitStack() as stack:
-        engine = loaded.engine
+        stream = cuda.create_stream()
+        stack.callback(cuda.destroy_stream, stream)
         context = engine.create_execution_context()
         if context is None:
             raise loaded.failure("TensorRT could not make an execution context")
-        stream = cuda.create_stream()
-        stack.callback(cuda.destroy_stream, stream)
-        names = _names(engine)
-        _fix_batch(context, engine, names[0], batch)
-        tensors = tuple(_allocate(cuda, stack, engine, context, name) for name in names)
-        for tensor in tensors:
-            context.set_tensor_address(tensor.name, tensor.device)
+        shape = tuple(engine.get_tensor_shape(names[0]))
+        if -1 in shape and not context.set_input_shape(names[0], (batch, *shape[1:])):
+            raise loaded.failure(f"The engine does not take {batch} pictures at once")
+        tensors = [allocate(cuda, stack, engine, context, name) for name in names]
+        if tensors[0].array.dtype.kind != "f":
+            raise ModelError(
+                f"The engine takes pictures as {tensors[0].array.dtype}; they are given in 0 to 1.",
+                hint="Export the model with an input in FP32 or FP16.",
+            )
         session = Session(cuda, loaded, context, stream=stream, tensors=(tensors[0], tensors[1]))
+        del context  # the session's now, which lets it go first
         stack.callback(session.close)
         if graph:
             session.capture()
@@ -236,51 +257,5 @@ def open_plan(plan: Path) -> "Iterator[Session]":
         ModelError: There is none, or it is none for this TensorRT and this GPU.
         EvidenceError: CUDA failed.
     """
-    try:
-        content = plan.read_bytes()
-    except OSError as exc:
-        raise ModelError(f"{plan} cannot be read: {exc.strerror}.", hint="Build the engine again.") from exc
-    with open_engine(content) as loaded, open_session(loaded) as session:
+    with open_engine(plan) as loaded, open_session(loaded) as session:
         yield session
-
-
-def _names(engine: Any) -> Tuple[str, str]:
-    """Give the names of the input and the output."""
-    trt = load()
-    names: Dict[Any, List[str]] = {trt.TensorIOMode.INPUT: [], trt.TensorIOMode.OUTPUT: []}
-    for place in range(engine.num_io_tensors):
-        name = engine.get_tensor_name(place)
-        names[engine.get_tensor_mode(name)].append(name)
-    inputs, outputs = names[trt.TensorIOMode.INPUT], names[trt.TensorIOMode.OUTPUT]
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise ModelError(
-            f"The engine has {len(inputs)} inputs and {len(outputs)} outputs; a detector has one of each.",
-            hint="Export the model with the picture as its only input, decoding in the graph.",
-        )
-    return inputs[0], outputs[0]
-
-
-def _fix_batch(context: Any, engine: Any, name: str, batch: int) -> None:
-    shape = tuple(engine.get_tensor_shape(name))
-    if -1 in shape:
-        context.set_input_shape(name, (batch, *shape[1:]))
-
-
-def _allocate(cuda: Cuda, stack: ExitStack, engine: Any, context: Any, name: str) -> _Tensor:
-    """Give a tensor memory on both sides, freed when the stack unwinds."""
-    import numpy as np
-
-    shape = tuple(context.get_tensor_shape(name))
-    if any(side < 0 for side in shape):
-        raise ModelError(
-            f"The shape of {name} depends on the data: {shape}.",
-            hint="Move NMS out of the model: export without it.",
-        )
-    dtype = np.dtype(load().nptype(engine.get_tensor_dtype(name)))
-    size = int(np.prod(shape)) * dtype.itemsize
-    device = cuda.allocate(size)
-    stack.callback(cuda.release, device)
-    host = cuda.allocate_pinned(size)
-    stack.callback(cuda.release_pinned, host)
-    buffer = (ctypes.c_byte * size).from_address(host)
-    return _Tensor(name, device, host, np.frombuffer(buffer, dtype).reshape(shape))

@@ -1,4 +1,4 @@
-"""All that we use of TensorRT is in every version in which that line runs: `trt_double/api.json` is its API."""
+"""All that we use of TensorRT is in every version in which that line runs (`trt_double/api.json`)."""
 
 from pathlib import Path
 
@@ -56,6 +56,7 @@ def test_the_uses_are_seen(contract: Contract) -> None:
         ("EngineInspector", "get_engine_information"),
         ("ITensor", "shape"),
     }
+    assert contract.unseen == set()
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_the_uses_are_seen(contract: Contract) -> None:
             id="through a name",
         ),
         pytest.param(
-            "[one.precision for one in (trt.Builder(config).create_network().get_layer(i) for i in range(3))]",
+            "[one.precision for one in (trt.Builder(config).create_network().get_layer(i) for i in (0, 1))]",
             "TensorRT 11.4 has no ILayer.precision",
             id="in a comprehension",
         ),
@@ -130,8 +131,10 @@ def test_planted_misuse_is_refused(body: str, complaint: str, contract: Contract
         "if not features.strongly_typed:\n    config.set_flag(trt.BuilderFlag.FP16)",
         "if features.strongly_typed:\n    return\nconfig.set_flag(trt.BuilderFlag.FP16)",
         "if hasattr(config, 'builder_optimization_level'):\n    config.builder_optimization_level = 3",
-        "typed = getattr(trt.NetworkDefinitionCreationFlag, 'STRONGLY_TYPED', None)\n"
-        "return trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH if typed is None else typed",
+        (
+            "typed = getattr(trt.NetworkDefinitionCreationFlag, 'STRONGLY_TYPED', None)\n"
+            "return trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH if typed is None else typed"
+        ),
         "known = hasattr(config, 'max_aux_streams')\nreturn config.max_aux_streams if known else 0",
         "return features.explicit_batch and trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH",
     ],
