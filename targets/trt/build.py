@@ -16,7 +16,7 @@ from targets.trt.explain import building_failed
 from targets.trt.inspect import read_layers
 from targets.trt.library import Features, facts, features, load
 from targets.trt.log import Log, make_logger, needing_gpu
-from targets.trt.monitor import Progress, make_monitor
+from targets.trt.monitor import Progress, Steps, set_monitor
 from targets.trt.network import Source, int8_layers, open_inputs, parse, read_model
 from targets.trt.profiles import OpenInputs, add_profile
 from targets.trt.run import open_engine
@@ -158,8 +158,7 @@ def _try(trt: Any, job: _Job, out: Path, place: int) -> _Built:
     config = builder.create_builder_config()
     _configure(trt, config, job)
     add_profile(builder, config, inputs)
-    if job.has.monitor:
-        config.progress_monitor = make_monitor(trt, job.progress, words)
+    set_monitor(trt, config, job.has, Steps(job.progress, words))
     timing = _load_cache(config, job)
     made = builder.build_serialized_network(network, config)
     if made is None:

@@ -2,37 +2,57 @@
 
 from typing import Any, Callable, Dict
 
+from targets.trt.library import Features
+
 Progress = Callable[[float, float, str], None]
 
 
-def make_monitor(trt: Any, progress: Progress, words: str) -> Any:
-    """Give an `IProgressMonitor`; keep it alive as long as the configuration that it was given to.
+class Steps:
+    """Counts the steps of each phase, of which several may be under way.
 
-    Args:
-        trt: TensorRT, with monitors.
-        progress: Told steps done, steps in all, and of what phase.
-        words: That come before the phase.
+    Attributes:
+        words: That come before the name of a phase.
     """
-    steps: Dict[str, int] = {}
+
+    def __init__(self, progress: Progress, words: str) -> None:
+        self.words = words
+        self._progress = progress
+        self._totals: Dict[str, int] = {}
+
+    def begin(self, phase: str, steps: int) -> None:
+        """Take up a phase."""
+        self._totals[phase] = max(steps, 1)
+
+    def step(self, phase: str, place: int) -> bool:
+        """Tell of a step; False if nobody listens any more, so that the build may end.
+
+        It is called through C++: what it raised would end the process without a word.
+        """
+        total = self._totals.get(phase, 1)
+        try:
+            self._progress(min(place + 1, total), total, f"{self.words}: {phase}")
+        except OSError:
+            return False
+        return True
+
+
+def set_monitor(trt: Any, config: Any, has: Features, steps: Steps) -> None:
+    """Let the builder tell how it goes on, if it can."""
+    if not has.monitor:
+        return
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # its types are not known
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)  # pybind wants it called by name
 
-        def phase_start(self, phase_name: str, parent_phase: Any, num_steps: int) -> None:
+        def phase_start(self, phase_name: str, parent_phase: object, num_steps: int) -> None:
             del parent_phase
-            steps[phase_name] = max(int(num_steps), 1)
+            steps.begin(phase_name, int(num_steps))
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            """Go on as long as somebody listens: what is raised here would end the process, unexplained."""
-            total = steps.get(phase_name, 1)
-            try:
-                progress(min(int(step) + 1, total), total, f"{words}: {phase_name}")
-            except OSError:
-                return False
-            return True
+            return steps.step(phase_name, int(step))
 
         def phase_finish(self, phase_name: str) -> None:
-            steps.pop(phase_name, None)
+            pass
 
-    return Monitor()
+    config.progress_monitor = Monitor()

@@ -43,9 +43,7 @@ def test_the_double_s_receipt_says_that_it_is_simulated(orin: Board, board: Give
     reference = board("onnxruntime", name="reference")
     reference.agent("run")
     for name in ("counts", "boxes"):
-        ours, theirs = (
-            np.load(here.job / "receipt/detections/fp32.npz")[name] for here in (orin, reference)
-        )
+        ours, theirs = (np.load(here.job / "receipt/detections/fp32.npz")[name] for here in (orin, reference))
         np.testing.assert_allclose(ours, theirs, atol=1e-2)
 
 
