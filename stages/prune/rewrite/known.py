@@ -16,7 +16,7 @@ TORCH = (
     nn.Sequential, nn.ModuleList, nn.Identity,
     nn.Conv2d, nn.BatchNorm2d,
     nn.SiLU, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.Hardswish, nn.Sigmoid, nn.GELU, nn.Mish,
-    nn.MaxPool2d, nn.AvgPool2d, nn.Upsample,
+    nn.MaxPool2d, nn.AvgPool2d, nn.Upsample, nn.ZeroPad2d,
 )  # fmt: skip
 # A dependency graph follows these as they are.
 FOLLOWED = (

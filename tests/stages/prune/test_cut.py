@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow  # they load torch
 Detector = Callable[..., Any]
 RULE = Rule(scope="layer", round_to=4, reference={})
 BLOCKS = {
+    "nn.ZeroPad2d": [[0, 1, 0, 1]],
     "Conv": [16, 3],
     "DWConv": [16, 3],
     "GhostConv": [16],
