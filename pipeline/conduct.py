@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
@@ -82,10 +83,19 @@ def _work(run: Run) -> None:
         request.config, run.data, pictures=pictures, step=run.runner, folder=request.folder
     )
     _tell(run, run.shared.trained.notes)
+    _hand_out_pruned(run, run.shared)
     made = dict(_candidates(run, run.shared))
     for name, one in made.items():
         to_kit = one.packed if request.until == "build" else None
         run.targets[name] = packed_only(run, name, to_kit) if to_kit else verified(run, name, one)
+
+
+def _hand_out_pruned(run: Run, shared: Shared) -> None:
+    """Copy the pruned checkpoint for people who go on in Ultralytics."""
+    pruned = shared.forms[-1].model / "pruned.pt"
+    if pruned.exists():
+        with explained(run.directory):
+            shutil.copyfile(pruned, run.directory / pruned.name)
 
 
 def _candidates(run: Run, shared: Shared) -> Iterator[tuple[str, Made]]:

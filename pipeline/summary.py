@@ -74,8 +74,7 @@ def _ladder(target: TargetResult) -> Table:
 
 
 def _form(rung: Rung) -> str:
-    kind = {"export": "onnx", "quantize": "onnx, simulated"}.get(rung.form, rung.runtime)
-    return f"{kind} {rung.precision}"
+    return f"onnx, simulated {rung.precision}" if rung.form == "quantize" else rung.label
 
 
 def _number(value: float, digits: int) -> str:

@@ -11,7 +11,7 @@ import cv2
 import torch
 
 from stages.artifact import Artifact
-from stages.checkpoint import load_module, save_checkpoint
+from stages.checkpoint import load_module, load_provenance, save_checkpoint
 from stages.dataset import Dataset, load_dataset
 from stages.train import EpochMetrics, Train, Trained, TrainInputs
 from stages.train.snapshots import Snapshots
@@ -143,7 +143,8 @@ def _save(inputs: TrainInputs, start: Start, *, imgsz: int, dataset: Dataset, ou
         max_det=_max_det(dataset),
         data_digest=inputs.index.digest,
     )
-    save_checkpoint(start.module, spec=spec, packages=inputs.modules, folder=folder)
+    provenance = load_provenance(inputs.weights) if inputs.weights.path.is_dir() else None
+    save_checkpoint(start.module, spec=spec, packages=inputs.modules, folder=folder, provenance=provenance)
     return Artifact.of(folder)
 
 

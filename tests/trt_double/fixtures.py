@@ -32,10 +32,11 @@ def cudart_folder():
         pytest.skip("no C compiler: apt-get install gcc libc6-dev")
     source = HERE / "cudart.c"
     digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir()) / f"edgebound-cudart-{os.getuid()}-{digest}-1"
+    folder = Path(tempfile.gettempdir()) / f"edgebound-cudart-{os.getuid()}-{digest}-2"
     if not folder.is_dir():
         making = Path(tempfile.mkdtemp(prefix="edgebound-cudart-"))
         command = ["cc", "-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", "-pthread"]
+        command.append("-Wl,-Bsymbolic")  # its calls are its own, also where torch brings a real libcudart
         subprocess.run([*command, "-o", str(making / SONAMES[0]), str(source)], check=True)
         for name in SONAMES[1:]:
             (making / name).symlink_to(SONAMES[0])  # one library, whichever name a process asks for
