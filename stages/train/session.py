@@ -35,6 +35,7 @@ _WITHOUT_MOSAIC = 0.2  # of all epochs, at the end; Ultralytics' ten of a hundre
 def train(stage: Train, inputs: TrainInputs, out: Path, progress: Progress) -> Trained:
     """Run the stage; its settings have been checked for unknown keys."""
     dataset = load_dataset(inputs.index)
+    stage = in_epochs(stage, pictures=len(dataset.train))
     torch.manual_seed(stage.seed)
     start = _load(stage.weights, inputs, dataset)
     _check_settings(stage, start)
@@ -73,7 +74,6 @@ def _train(
     stage: Train, inputs: TrainInputs, start: Start, *, dataset: Dataset, out: Path, progress: Progress
 ) -> dict[str, Any]:
     """Train `start.module`, leave it with the best weights, and give the last snapshot."""
-    stage = in_epochs(stage, pictures=len(dataset.train))
     snapshots = Snapshots(out / "snapshots")
     state = snapshots.load()
     if state is None or not state["finished"]:
