@@ -132,6 +132,7 @@ class VerifySection:
         runs: Timed inferences of each engine that runs on this machine; under 200, p99 says little.
         board_runs: Timed inferences of each engine on its board, in each mode.
         board_seconds: … which end after so many seconds.
+        board_warmup_s: Untimed inference before, in seconds; up to three times as long until it is steady.
         streams: Inferences under way at once when a board measures throughput.
         resamples: Of the paired bootstrap.
         max_age_h: A latency older than this is measured again.
@@ -140,6 +141,7 @@ class VerifySection:
     runs: Annotated[int, Ge(20)] = 200
     board_runs: Annotated[int, Ge(20)] = 1000
     board_seconds: Annotated[float, Gt(0)] = 10.0
+    board_warmup_s: Annotated[float, Gt(0)] = 1.0
     streams: Annotated[int, Ge(1), Le(16)] = 2
     resamples: Annotated[int, Ge(100)] = 1000
     max_age_h: Annotated[float, Gt(0)] = 24.0
@@ -172,6 +174,8 @@ class Config:
             dla_core=self.build.dla_core,
             runs=self.verify.board_runs,
             seconds=self.verify.board_seconds,
+            warmup_runs=min(BoardWork.warmup_runs, self.verify.board_runs),
+            warmup_s=self.verify.board_warmup_s,
             streams=self.verify.streams,
         )
 

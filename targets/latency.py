@@ -186,7 +186,7 @@ def settle(call: Callable[[], float], work: "BoardWork") -> bool:
             continue
         if is_steady(times):
             return True
-        if spent_s > _PATIENCE * work.warmup_s and len(times) > _PATIENCE * work.warmup_runs:
+        if spent_s > _PATIENCE * work.warmup_s:
             return False
 
 

@@ -18,7 +18,7 @@ from tests.targets.board.trees import AGX_ORIN_JETPACK7, release, write_tree
 from tests.trt_double.fixtures import board_env
 
 pytestmark = pytest.mark.slow
-BRISK = {**SMALL, "verify.board_runs": 40, "verify.board_seconds": 2}
+BRISK = {**SMALL, "verify.board_runs": 40, "verify.board_seconds": 1, "verify.board_warmup_s": 0.05}
 AGX_ORIN_JETPACK6 = {**AGX_ORIN_JETPACK7, **release(36, "4.3")}
 ENGINES = ["tensorrt-fp32", "tensorrt-fp16", "tensorrt-int8"]
 

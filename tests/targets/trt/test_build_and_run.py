@@ -10,43 +10,16 @@ import pytest
 
 from targets.engine import write_manifest
 from targets.errors import EdgeboundError, ModelError, UnsupportedError
-from targets.kit import BoardWork
-from targets.profile import TargetProfile
-from targets.receipt import BuildFacts
 from targets.runtimes import find_runtime
 from targets.trt.build import PLAN_NAME, build
 from targets.trt.library import facts, features, simulated, version
 from targets.trt.run import open_plan
 from targets.trt.timings import time_engine
-from tests.trt_double.boards import FP16, FP32, IMAGE, INT8, graph
+from tests.targets.trt.parts import ORIN, WORK, built, model_of, written
+from tests.trt_double.boards import FP32, IMAGE, graph
 from tests.trt_double.fixtures import LINES, board_here, live_handles, trt_of_each_line
 
 trt = trt_of_each_line
-ORIN = TargetProfile(
-    name="orin", device="Orin", runtime="tensorrt", sm="8.7", jetpack="6.2", dla=2, local=False
-)
-WORK = BoardWork(runs=30, seconds=1.0, warmup_runs=3, warmup_s=0.01)
-
-
-def written(folder: Path, model) -> Path:
-    path = folder / "model.onnx"
-    path.write_bytes(model.SerializeToString())
-    return path
-
-
-def model_of(precision: str, line: str):
-    new = not line.startswith("8")
-    if precision == "fp32":
-        return graph(FP32)
-    if precision == "fp16":
-        return graph(FP16, opset=19 if new else 17)
-    return graph(INT8, opset=19 if new else 17)
-
-
-def built(folder: Path, model, work: BoardWork = WORK, **more) -> BuildFacts:
-    return build(
-        written(folder, model), ORIN, folder, work, cache=folder / "cache", progress=lambda *_: None, **more
-    )
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])

@@ -71,9 +71,9 @@ def test_every_precision_builds_and_computes_what_its_graph_says(
             assert set(live_handles().values()) == {0}
 
         assert found.shape == FORMS[family]
-        # Threads add in another order, which FP16 rounds; where scores are alike, TopK may order others first.
-        compared = np.s_[..., 4] if family == "yolo26n" else np.s_[:]
-        np.testing.assert_allclose(found[compared], reference(model, images)[compared], rtol=0, atol=0.2 if compared == np.s_[:] else 0.01)
+        # Threads add in another order, which FP16 rounds; where scores are alike, TopK may swap boxes.
+        part, within = (np.s_[..., 4], 0.01) if family == "yolo26n" else (np.s_[:], 0.2)  # score; pixels
+        np.testing.assert_allclose(found[part], reference(model, images)[part], rtol=0, atol=within)
 
     assert set(told["fp32"].layers) <= {"FP32", "other"}
     assert told["fp16"].layers["FP16"] > told["fp16"].layers["FP32"]  # of decoding
