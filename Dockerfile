@@ -25,7 +25,7 @@ FROM nvidia/cuda:12.8.1-runtime-ubuntu24.04 AS train
 # hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends \
-    make python3 python3-venv libgl1 libglib2.0-0 openssh-client rsync \
+    make python3 python3-venv libgl1 libglib2.0-0 openssh-client \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/edgebound
 COPY . .

@@ -10,10 +10,20 @@ from tempfile import TemporaryDirectory
 
 from pipeline.kits import Order, hand_out
 from pipeline.receipts import Answer, file_receipt, find_receipt
-from pipeline.remote import DEVICES_FILE, carry_out
+from pipeline.remote import DEVICES_FILE, carry_out, load_devices
 from pipeline.runner import Done, Runner
 from stages.pack import Packed
 from targets.profile import TargetProfile
+
+
+def check_devices(folder: Path) -> None:
+    """See that `devices.yaml`, if there is one, can be read: before anybody trains for a week.
+
+    Raises:
+        ConfigError: It is wrong; with all problems and their lines.
+    """
+    if (folder / DEVICES_FILE).exists():
+        load_devices(folder / DEVICES_FILE)
 
 
 @dataclass(frozen=True, kw_only=True)

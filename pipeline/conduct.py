@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from secrets import token_hex
 
+from pipeline.boards import check_devices
 from pipeline.closure import code_of
 from pipeline.codec import encode
 from pipeline.files import explained
@@ -65,6 +66,7 @@ def conduct(request: Request, reporter: Reporter) -> RunReport:
 def _work(run: Run) -> None:
     request = run.request
     refuse_impossible(request.config, request.profiles.values())
+    check_devices(request.folder)
     run.data, pictures = prepare_data(request.config, run.runner, folder=request.folder)
     _tell(run, run.data.notes)
     if _goes_as_far_as(request, "check"):

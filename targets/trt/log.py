@@ -1,8 +1,7 @@
 """TensorRT's log: failures come as lines and `None`, so the lines are kept."""
 
-from collections import Counter
 from contextlib import contextmanager
-from typing import Any, Iterator, List
+from typing import Any, Dict, Iterator, List
 
 from targets.errors import EvidenceError
 
@@ -18,11 +17,11 @@ class Log:
 
     def __init__(self) -> None:
         self.lines: List[str] = []
-        self._heard: Counter[str] = Counter()
+        self._heard: Dict[str, int] = {}
 
     def hear(self, severity: str, message: str) -> None:
         """Keep a line."""
-        self._heard[severity] += 1
+        self._heard[severity] = self._heard.get(severity, 0) + 1
         if self._heard[severity] <= _KEPT:  # a flood of one kind must not hide what went wrong
             self.lines.append(f"{severity} {' '.join(message.split())}")
 

@@ -1,4 +1,4 @@
-"""On a board with TensorRT, here its double: engines, all modes of latency, and a receipt that says it was simulated."""
+"""On a board with TensorRT, here its double: engines, all modes of latency, and a receipt that says so."""
 
 import json
 import os
