@@ -19,6 +19,7 @@ from tests.trt_double.fixtures import board_env
 
 pytestmark = pytest.mark.slow
 BRISK = {**SMALL, "verify.board_runs": 40, "verify.board_seconds": 1, "verify.board_warmup_s": 0.05}
+BY_HAND = {**BRISK, "verify.streams": 3}  # a kit of its own, which no board has answered yet
 AGX_ORIN_JETPACK6 = {**AGX_ORIN_JETPACK7, **release(36, "4.3")}
 ENGINES = ["tensorrt-fp32", "tensorrt-fp16", "tensorrt-int8"]
 
@@ -114,14 +115,15 @@ def test_a_rehearsal_that_accepts_what_is_simulated_comes_to_a_verdict(reached: 
     result = run(reached, {**BRISK, "gate.accept_simulated": True}, "--target", "orin")
 
     assert "simulated" not in result.reasons
-    assert ladder_of(result)["tensorrt-fp32"]["simulated"]
-    assert result.code in {0, 3}  # the stand-in's latency on this machine may be beyond orin's 8 ms
+    engine = ladder_of(result)["tensorrt-fp32"]
+    assert engine["simulated"]
+    assert "p99" in [check["measure"] for check in engine["checks"]]  # held against orin's 8 ms
 
 
 def test_without_a_device_the_kit_is_handed_out_and_its_receipt_is_judged(
     project: Path, board: Path, tmp_path: Path
 ) -> None:
-    first = run(project, BRISK, "--target", "orin")
+    first = run(project, BY_HAND, "--target", "orin")
     kit = project / first.document["targets"]["orin"]["kit"]
     receipt = work_off(kit, board)
     moved = shutil.move(receipt, tmp_path / "receipt.zip")
@@ -148,12 +150,12 @@ def test_receipts_of_other_kits_boards_and_bytes_are_refused(
 
     tampered = accept(project, faster)
     order = json.loads(record.read_text())
-    record.write_text(json.dumps({**order, "settings": [*order["settings"], "verify.streams=3"]}))
+    record.write_text(json.dumps({**order, "settings": [*order["settings"], "verify.streams=4"]}))
     older = accept(project, receipt)
     record.unlink()
     unknown = accept(project, receipt)
 
-    assert (tampered.code, older.code, unknown.code) == (1, 4, 4)
+    assert (tampered.code, older.code, unknown.code) == (4, 4, 4)
     assert "seal" in tampered.reasons + tampered.said
     assert "another kit" in older.reasons + older.said
     assert "was not handed out by this project" in unknown.said
