@@ -93,3 +93,17 @@ def test_tensorrt_without_cuda_is_told_with_the_package_to_install(orin: Board) 
 
     assert done.returncode == 4
     assert "CUDA" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_builder_that_the_system_kills_is_told_and_tried_again_by_a_later_run(orin: Board) -> None:
+    orin.env["TRT_DOUBLE_FAIL"] = "crash"
+
+    killed = orin.agent("run")
+    reasons = [one.failed for one in orin.receipt().engines]
+    orin.env.pop("TRT_DOUBLE_FAIL")
+    again = orin.agent("run", "--max-age-h", "0")
+
+    assert killed.returncode == again.returncode == 0
+    assert all("was killed by SIGKILL" in reason and "out of memory" in reason for reason in reasons)
+    assert not any(one.failed for one in orin.receipt().engines)

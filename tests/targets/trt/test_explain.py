@@ -64,6 +64,12 @@ def test_what_a_builder_tried_in_vain_is_not_why_it_failed() -> None:
     assert error.what == "TensorRT cannot build the engine: Error Code 4: Internal Error (a shape is wrong)"
 
 
+def test_of_many_complaints_the_last_ones_are_told() -> None:
+    error = building_failed(said(*(f"E complaint {place}" for place in range(9))))
+
+    assert error.what == "TensorRT cannot build the engine: complaint 6; complaint 7; complaint 8"
+
+
 def test_a_builder_that_says_nothing_is_told_of_too() -> None:
     assert building_failed(Log()).what == "TensorRT cannot build the engine: it does not say why"
 
