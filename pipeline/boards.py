@@ -12,8 +12,15 @@ from pipeline.kits import Order, hand_out
 from pipeline.receipts import Answer, file_receipt, find_receipt
 from pipeline.remote import DEVICES_FILE, carry_out, load_devices
 from pipeline.runner import Done, Runner
+from stages.artifact import Artifact
 from stages.pack import Packed
 from targets.profile import TargetProfile
+from targets.receipt import load_receipt
+
+
+def _crashed(receipt: Artifact) -> bool:
+    """Say whether a builder was killed there: it is worth another try."""
+    return any(one.crashed for one in load_receipt(receipt.path).engines)
 
 
 def check_devices(folder: Path) -> None:
@@ -50,7 +57,7 @@ class Boards:
             EdgeboundError: The work failed on the board; with its own words.
         """
         found = find_receipt(self.runner.store, packed.id)
-        if found and found[1] <= self.max_age:
+        if found and found[1] <= self.max_age and not _crashed(found[0]):
             return Answer(receipt=found[0])
         brought = self._carry_out(packed, profile, order)
         if brought.receipt is None and found:

@@ -72,6 +72,7 @@ class EngineReceipt:
         precision: That its graph has.
         failed: Why there is no engine, and what to do; empty if there is one.
         unsupported: The target cannot run the model, which is why.
+        crashed: Its builder was killed, as when memory ran out: another time it may go better.
         build: How it was built.
         timings: How fast it is, by mode; the first is what the ladder shows.
         memory_mib: Peak resident memory of a process that loads it and runs it, GPU memory included on
@@ -85,6 +86,7 @@ class EngineReceipt:
     precision: Precision
     failed: str = ""
     unsupported: bool = False
+    crashed: bool = False
     build: Optional[BuildFacts] = None
     timings: Tuple[Timing, ...] = ()
     memory_mib: Optional[float] = None

@@ -24,11 +24,7 @@ def facts_of(profile: TargetProfile) -> Dict[str, str]:
     Raises:
         EvidenceError: The runtime's machine is not here.
     """
-    if profile.runtime == "tensorrt":
-        from targets.trt.library import facts
-
-        return dict(facts())
-    return {}
+    return find_runtime(profile.runtime).facts()
 
 
 def is_simulated(profile: TargetProfile) -> bool:

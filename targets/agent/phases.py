@@ -118,7 +118,11 @@ class Phases:
             what = self._build_anew(model, folder)
         if "failed" in what:
             return EngineReceipt(
-                id=model.id, precision=model.precision, failed=what["failed"], unsupported=what["unsupported"]
+                id=model.id,
+                precision=model.precision,
+                failed=what["failed"],
+                unsupported=what["unsupported"],
+                crashed=not what["lasting"],
             )
         facts = load(BuildFacts, json.dumps(what))
         return EngineReceipt(id=model.id, precision=model.precision, build=facts)

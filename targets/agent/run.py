@@ -102,13 +102,14 @@ def open_own_kit(folder: Path) -> Tuple[Kit, str]:
 
 
 def is_fresh(job: Job, kit_id: str, max_age: timedelta) -> bool:
-    """Say whether the job has a whole receipt for the kit whose measurement is no older than `max_age`."""
+    """Say whether the job has a whole receipt for the kit, fresh, and with nothing to try again."""
     try:
         receipt = load_receipt(job.receipt)
     except ModelError:
         return False
     age = datetime.now(timezone.utc) - datetime.fromisoformat(receipt.measured_at)
-    return receipt.kit == kit_id and timedelta(0) <= age <= max_age and (job.folder / "receipt.zip").exists()
+    lasts = timedelta(0) <= age <= max_age and not any(one.crashed for one in receipt.engines)
+    return receipt.kit == kit_id and lasts and (job.folder / "receipt.zip").exists()
 
 
 def _take_job(job: Job) -> int:

@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterator
+from typing import TYPE_CHECKING, Dict, Iterator
 
 from targets.engine import Manifest, open_engine
 from targets.errors import ModelError
@@ -27,6 +27,16 @@ class TrtRuntime:
         from targets.trt.library import version
 
         return version()
+
+    def facts(self) -> Dict[str, str]:
+        """Give the GPU's compute capability and name, and the CUDA version.
+
+        Raises:
+            EvidenceError: There is no TensorRT, no CUDA, or no GPU.
+        """
+        from targets.trt.library import facts
+
+        return facts()
 
     def build(self, model: Path, profile: TargetProfile, out: Path) -> None:
         """Build `out/engine.plan` with the builder's own defaults.

@@ -102,7 +102,7 @@ def test_a_builder_that_the_system_kills_is_told_and_tried_again_by_a_later_run(
     killed = orin.agent("run")
     reasons = [one.failed for one in orin.receipt().engines]
     orin.env.pop("TRT_DOUBLE_FAIL")
-    again = orin.agent("run", "--max-age-h", "0")
+    again = orin.agent("run")
 
     assert killed.returncode == again.returncode == 0
     assert all("was killed by SIGKILL" in reason and "out of memory" in reason for reason in reasons)
