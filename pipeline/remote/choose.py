@@ -8,10 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from targets.board.fit import fits
-
 from pipeline.remote.agent import Agent, Parcel
 from pipeline.remote.link import Link
+from targets.board.fit import fits
 from targets.board.identity import Identity
 from targets.errors import EdgeboundError
 from targets.record import load
