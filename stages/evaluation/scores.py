@@ -45,11 +45,13 @@ class Loss:
 
     Attributes:
         loss_pt: On the pictures as they are.
-        interval_pt: 95 % interval over resamples of the pictures.
+        interval_pt: 95 % interval over resamples of the pictures; (-100, 100) where they are too few to tell.
+        spread_pt: Standard deviation over the resamples; 100 where the pictures are too few to tell.
     """
 
     loss_pt: float
     interval_pt: tuple[float, float]
+    spread_pt: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,11 @@ class Losses:
     Attributes:
         map50_95: Of the mean over the classes that have boxes.
         ap50: By class id; None for a class without boxes.
+        baseline: Its mAP50-95, 0 to 1; NaN where no class has boxes.
+        candidate: Likewise.
     """
 
     map50_95: Loss
     ap50: tuple[Loss | None, ...]
+    baseline: float
+    candidate: float
