@@ -62,14 +62,16 @@ def _draw_picture(rng: np.random.Generator, size: Size) -> Picture:
 def _draw_classes(rng: np.random.Generator, count: int, size: Size) -> NDArray[np.int64]:
     """Half of all boxes are of one class in four, as in COCO some are everywhere."""
     few = rng.integers(0, max(1, size.classes // 4), count)
-    return np.where(rng.random(count) < 0.5, few, rng.integers(0, size.classes, count))
+    drawn: NDArray[np.int64] = np.where(rng.random(count) < 0.5, few, rng.integers(0, size.classes, count))
+    return drawn
 
 
 def _draw_boxes(rng: np.random.Generator, count: int) -> Boxes:
     """Give left, top, right, bottom in pixels: sides from 8 px to 300 px, small ones more often."""
     sides = np.exp(rng.uniform(np.log(8), np.log(300), (count, 2)))
     left_top = rng.random((count, 2)) * ((WIDTH, HEIGHT) - sides)
-    return np.hstack([left_top, left_top + sides])
+    boxes: Boxes = np.hstack([left_top, left_top + sides])
+    return boxes
 
 
 def _find(rng: np.random.Generator, picture: Picture, size: Size) -> Boxes:
@@ -89,7 +91,7 @@ def _find(rng: np.random.Generator, picture: Picture, size: Size) -> Boxes:
 
 def _worsen(rng: np.random.Generator, rows: Boxes) -> Boxes:
     """Move the boxes a little, and the scores a little down."""
-    worse = rows.copy()
+    worse: Boxes = rows.copy()
     sides = rows[:, 2:4] - rows[:, :2]
     worse[:, :4] += np.hstack([sides, sides]) * rng.normal(0, 0.015, (len(rows), 4))
     logits = np.log(rows[:, 4] / (1 - rows[:, 4])) + rng.normal(-0.05, 0.3, len(rows))

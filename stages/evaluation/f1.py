@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages.evaluation.bootstrap import INTERVAL, MIN_PICTURES
 from stages.evaluation.matching import Matches
 from stages.evaluation.precision import count_boxes, sum_weights
+from stages.evaluation.scores import ThresholdShift
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +29,27 @@ def find_f1_threshold(matches: Sequence[Matches]) -> float:
     The curve is smoothed: its top is flat, and the bare maximum would jump at the slightest change.
     """
     return float(weighted_f1_thresholds(matches, np.ones((len(matches[0].boxes), 1), np.uint16))[0])
+
+
+def compare_f1_thresholds(
+    baseline: Sequence[Matches], candidate: Sequence[Matches], weights: Weights
+) -> ThresholdShift:
+    """Say how far the best confidence moved, with an interval over drawn pictures.
+
+    Args:
+        baseline: Matches by class id, as `candidate`.
+        candidate: On the same pictures.
+        weights: As `draw` gives them.
+    """
+    before, after = weighted_f1_thresholds(baseline, weights), weighted_f1_thresholds(candidate, weights)
+    shifts = after - before
+    low, high = np.percentile(shifts[1:], INTERVAL) if len(weights) >= MIN_PICTURES else (-1, 1)
+    return ThresholdShift(
+        baseline=float(before[0]),
+        candidate=float(after[0]),
+        shift=float(shifts[0]),
+        interval=(float(low), float(high)),
+    )
 
 
 def weighted_f1_thresholds(matches: Sequence[Matches], weights: Weights) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages.box_sizes import SIZE_LIMITS_PX2, SIZE_NAMES
 from stages.dataset import Picture
 from stages.evaluation.detect import Detections, check_detections
 from stages.evaluation.overlap import Boxes, Pairs, find_pairs
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 ANY_AREA_PX2 = (0.0, 1e10)  # COCO's
+SIZES_PX2 = {
+    name: (low, high)
+    for name, low, high in zip(
+        SIZE_NAMES, (0.0, *SIZE_LIMITS_PX2), (*SIZE_LIMITS_PX2, ANY_AREA_PX2[1]), strict=True
+    )
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,15 +72,17 @@ def match(
     found, true = Boxes.of_detections(detections), Boxes.of_pictures(pictures)
     by_score = np.argsort(-detections.boxes[:, 4], kind="stable")
     other_size = _outside(true.areas_px2, areas_px2)
-    hits, ignored = assign(
+    counted = ~(true.crowd | other_size)
+    taken = assign(
         find_pairs(found, true, at_least=IOU_THRESHOLDS[0]),
         turns=_count_turns(found, by_score),
-        ignore=true.crowd | other_size,
+        ignore=~counted,
         crowd=true.crowd,
         thresholds=IOU_THRESHOLDS,
     )
-    ignored |= ~hits & _outside(found.areas_px2, areas_px2)
-    counted = ~(true.crowd | other_size)
+    takes = taken >= 0
+    hits = takes & np.append(counted, False)[taken]  # the last stands for none, which is -1
+    ignored = ~hits & (takes | _outside(found.areas_px2, areas_px2))
     cells = true.class_ids[counted] * len(pictures) + true.places[counted]
     boxes = np.bincount(cells, minlength=classes * len(pictures)).reshape(classes, len(pictures))
     sorted_ids = found.class_ids[by_score]
@@ -90,6 +99,22 @@ def match(
     )
 
 
+def match_at(found: Boxes, true: Boxes, scores: NDArray[np.float32], *, iou: float) -> NDArray[np.int32]:
+    """Match boxes at one threshold, those with the highest score first.
+
+    Returns:
+        (N,): the row of `true` that each of `found` takes, -1 for none.
+    """
+    taken: NDArray[np.int32] = assign(
+        find_pairs(found, true, at_least=iou),
+        turns=_count_turns(found, np.argsort(-scores, kind="stable")),
+        ignore=true.crowd,
+        crowd=true.crowd,
+        thresholds=np.array([iou]),
+    )[0]
+    return taken
+
+
 def assign(
     pairs: Pairs,
     *,
@@ -97,7 +122,7 @@ def assign(
     ignore: Flags,
     crowd: Flags,
     thresholds: NDArray[np.float64],
-) -> tuple[Flags, Flags]:
+) -> NDArray[np.int32]:
     """Let detections take boxes, the best first, on all pictures and at all thresholds at once.
 
     Args:
@@ -108,21 +133,19 @@ def assign(
         thresholds: (T,): overlap that is needed.
 
     Returns:
-        Which take a box that counts, and which one that does not, (T, N) each.
+        (T, N): the box that each takes, -1 for none.
     """
-    hits = np.zeros((len(thresholds), len(turns)), np.bool_)
-    ignored = np.zeros_like(hits)
+    takes = np.full((len(thresholds), len(turns)), -1, np.int32)
     taken = np.zeros((len(thresholds), len(ignore)), np.bool_)
     levels = np.arange(len(thresholds))[:, None]
     for rows, true, overlaps in _rounds(pairs, turns, ignore):
         fits = (overlaps >= thresholds[:, None, None]) & ~taken[:, true]
         best = fits.shape[2] - 1 - fits[:, :, ::-1].argmax(axis=2)
         chosen = true[np.arange(len(rows)), best]
-        takes = fits.any(axis=2)
-        hits[:, rows] = takes & ~ignore[chosen]
-        ignored[:, rows] = takes & ignore[chosen]
-        taken[levels, chosen] |= takes & ~crowd[chosen]
-    return hits, ignored
+        there = fits.any(axis=2)
+        takes[:, rows] = np.where(there, chosen, -1)
+        taken[levels, chosen] |= there & ~crowd[chosen]
+    return takes
 
 
 def _rounds(

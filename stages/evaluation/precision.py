@@ -92,12 +92,13 @@ class _Events:
 
 
 def _find_events(matches: Matches) -> _Events:
-    hit = matches.hits.any(axis=0)
-    end = 1 + np.flatnonzero(hit).max(initial=-1)  # what comes after the last hit changes nothing
+    hit_rows = np.flatnonzero(matches.hits.any(axis=0))
+    end = 1 + hit_rows.max(initial=-1)  # what comes after the last hit changes nothing
     ignored = matches.ignored[:, :end]
-    partly = ignored.any(axis=0) & ~ignored.all(axis=0)
-    rows = np.flatnonzero(hit[:end] | partly)
-    plain = np.flatnonzero(~(hit[:end] | ignored.any(axis=0)))
+    anywhere = ignored.any(axis=0)
+    partly = anywhere & ~ignored.all(axis=0)
+    rows = np.union1d(hit_rows, np.flatnonzero(partly))
+    plain = np.setdiff1d(np.flatnonzero(~anywhere), hit_rows)
     hits = matches.hits[:, rows].T
     counted = ~ignored[:, rows].T
     return _Events(
