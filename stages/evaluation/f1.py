@@ -110,7 +110,6 @@ def _count_above(matches: Matches, rows: NDArray[np.intp], weights: Weights) -> 
 def _find_tops(curves: NDArray[np.float64]) -> NDArray[np.float64]:
     """Give the confidence at the top of each smoothed curve, (W,)."""
     around = np.pad(curves, ((F1_WINDOW // 2 + 1, F1_WINDOW // 2), (0, 0)), mode="edge")
-    around[0] = 0
     sums = np.cumsum(around, axis=0)
     smooth = np.round((sums[F1_WINDOW:] - sums[:-F1_WINDOW]) / F1_WINDOW / ROUNDING)
     tops: NDArray[np.float64] = F1_GRID[smooth.argmax(axis=0)]

@@ -45,7 +45,8 @@ class Loss:
 
     Attributes:
         loss_pt: On the pictures as they are.
-        interval_pt: 95 % interval over resamples of the pictures; (-100, 100) where they are too few to tell.
+        interval_pt: 95 % interval over resamples of the pictures; (-100, 100) where those that have boxes are
+            too few to tell.
         spread_pt: Standard deviation over the resamples; 100 where the pictures are too few to tell.
     """
 

@@ -82,7 +82,7 @@ def test_draws_count_each_picture_as_often_as_it_is_drawn_and_the_first_case_is_
     assert np.var(weights[:, 1:]) == pytest.approx(1 - 1 / 40, abs=0.02)  # that of a multinomial
 
 
-def test_a_class_that_only_some_resamples_have_is_judged_by_those():
+def test_a_class_on_few_pictures_says_nothing_of_itself_and_resamples_without_it_do_without():
     pictures = [picture([(0, 1, 1, 9, 9)])] * 19 + [picture([(1, 1, 1, 9, 9)])]
     perfect = match(
         detections(*[[(1, 1, 9, 9, 0.9, 0)]] * 19, [(1, 1, 9, 9, 0.9, 1)]), pictures, classes=CLASSES
@@ -91,8 +91,16 @@ def test_a_class_that_only_some_resamples_have_is_judged_by_those():
 
     losses = bootstrap(perfect, blind, resamples=50, seed=0)
 
-    assert losses.ap50[1].interval_pt == pytest.approx((100, 100))
-    assert losses.map50_95.interval_pt == pytest.approx((100, 100))
+    assert losses.ap50[0].interval_pt == losses.map50_95.interval_pt == pytest.approx((100, 100))
+    assert losses.ap50[1].loss_pt == pytest.approx(100)
+    assert losses.ap50[1].interval_pt == ANYTHING_PT
+
+
+def test_pictures_without_boxes_do_not_make_a_sample_larger():
+    pictures = [picture([(0, 1, 1, 9, 9)])] * 9 + [picture()] * 50
+    matches = match(detections(*[[]] * 59), pictures, classes=1)
+
+    assert bootstrap(matches, matches, resamples=50, seed=0).map50_95.interval_pt == ANYTHING_PT
 
 
 def test_models_evaluated_on_other_pictures_are_not_compared():

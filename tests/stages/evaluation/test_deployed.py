@@ -34,6 +34,16 @@ class TestCompareAt:
         assert deployed.recall_loss.loss_pt == deployed.precision_loss.loss_pt == pytest.approx(50)
         assert deployed.recall_loss.interval_pt == pytest.approx((50, 50))
 
+    def test_a_score_on_the_threshold_counts(self):
+        pictures = [picture([(0, *BOX)])] * 12
+        found = [[(*BOX, 0.25, 0)]] * 12
+
+        deployed = compare_at(0.25, *sides(pictures, found, found), draw(12, 50, seed=0))
+        changes = list_changes(detections(*found), detections(*found), pictures, conf=0.25, worst=9)
+
+        assert deployed.candidate.recall == 1
+        assert changes.kept == 12
+
     def test_a_model_that_finds_nothing_has_no_precision(self):
         pictures = [picture([(0, *BOX)])] * 12
 

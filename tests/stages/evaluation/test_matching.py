@@ -82,6 +82,25 @@ def test_a_size_is_told_in_pixels_of_the_picture():
     assert by_size["large"].ignored.all()
 
 
+def test_a_box_is_preferred_to_a_crowd_that_fits_better():
+    pictures = [picture([(0, 0, 0, 10, 10), (0, 0, 0, 16, 16)], crowd=[False, True])]
+
+    matches = match(detections([(0, 0, 10, 6, 0.9, 0)]), pictures, classes=1)[0]
+
+    assert matches.hits[:, 0].tolist() == [True] * 3 + [False] * 7  # IoU 0.6
+    assert matches.ignored[:, 0].tolist() == [False] * 3 + [True] * 7
+
+
+def test_of_boxes_that_fit_as_well_the_last_is_taken():
+    pictures = [picture([(0, 0, 0, 8, 8), (0, 2, 0, 10, 8)])]
+
+    matches = match(detections([(1, 0, 9, 8, 0.9, 0), (2, 0, 10, 8, 0.8, 0)]), pictures, classes=1)[0]
+
+    assert (
+        matches.hits[:, 1].tolist() == [True] * 3 + [False] * 3 + [True] * 4
+    )  # the last is taken up to 0.78
+
+
 def test_boxes_of_two_models_match_whoever_is_surest_first():
     old = Boxes.of_detections(detections([(0, 0, 10, 10, 0.9, 0)]))
     found = detections([(0, 0, 10, 9, 0.8, 0), (0, 0, 10, 10, 0.3, 0), (0, 0, 10, 10, 0.3, 1)])

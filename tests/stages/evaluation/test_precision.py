@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from stages.evaluation import precision
 from stages.evaluation.bootstrap import draw
 from stages.evaluation.coco import coco_precisions
-from stages.evaluation.matching import match
-from stages.evaluation.precision import weighted_precisions
+from stages.evaluation.matching import Matches, match
+from stages.evaluation.precision import RECALLS, weighted_precisions
 from tests.stages.evaluation.scenes import CLASSES, cases, dataset, repeated, tell_apart
 
 
@@ -56,6 +56,47 @@ def test_each_resample_is_what_the_evaluator_says_of_the_resampled_data_set(case
         theirs = coco_precisions(again, dataset(drawn), max_det=300)
         mine = own[..., resample]
         np.testing.assert_allclose(np.where(np.isnan(mine), -1, mine), theirs, atol=1e-12)
+
+
+@st.composite
+def any_matches(draw):
+    """Give matches that no real boxes would give: thresholds that have nothing to do with each other."""
+    pictures, rows = draw(st.integers(1, 4)), draw(st.integers(0, 7))
+    flags = st.lists(st.booleans(), min_size=rows, max_size=rows)
+    hits, ignored = (np.array([draw(flags) for _ in range(10)], np.bool_).reshape(10, rows) for _ in range(2))
+    places = np.array(draw(st.lists(st.integers(0, pictures - 1), min_size=rows, max_size=rows)), np.intp)
+    found = np.stack([np.bincount(places[row], minlength=pictures) for row in hits])
+    more = draw(st.lists(st.integers(0, 2), min_size=pictures, max_size=pictures))
+    return Matches(
+        scores=np.linspace(1, 0.1, rows, dtype=np.float32),
+        pictures=places,
+        hits=hits,
+        ignored=ignored & ~hits,
+        boxes=found.max(axis=0) + np.array(more),
+    )
+
+
+def plain_precision(matches, times, level):
+    """Count as COCO's own evaluation does, each copy of a detection by itself."""
+    counted = ~matches.ignored[level]
+    right = np.repeat(matches.hits[level][counted], times[matches.pictures[counted]])
+    precision = np.cumsum(right) / np.arange(1, len(right) + 1)
+    recall = np.cumsum(right) / (matches.boxes @ times)
+    best = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0)
+    return best[np.searchsorted(recall, RECALLS, side="left")].mean()
+
+
+@settings(max_examples=150, deadline=None)
+@given(any_matches(), st.data())
+def test_thresholds_are_counted_each_by_itself(matches, data):
+    pictures = len(matches.boxes)
+    times = np.array(data.draw(st.lists(st.integers(0, 3), min_size=pictures, max_size=pictures)))
+    assume(matches.boxes @ times)
+
+    own = weighted_precisions([matches], times[:, None].astype(np.uint16))[0, :, 0]
+
+    theirs = [plain_precision(matches, times, level) for level in range(10)]
+    np.testing.assert_allclose(own, theirs, atol=1e-12)
 
 
 def test_sums_are_the_same_however_few_rows_are_added_at_once(monkeypatch):
