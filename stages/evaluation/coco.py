@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stages.dataset import Dataset, Picture
+from stages.dataset import Dataset
 from stages.evaluation.detect import Detections
-from stages.evaluation.matching import IOU_THRESHOLDS, Matches, found_to_ltwh, match, to_ltwh
+from stages.evaluation.f1 import find_f1_threshold
+from stages.evaluation.matching import IOU_THRESHOLDS, match
+from stages.evaluation.overlap import Boxes
 from stages.evaluation.scores import ClassScore, Scores
 from targets.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-F1_GRID = np.linspace(0, 1, 1001)
-F1_WINDOW = 101  # grid points, so 0.1: what Ultralytics smooths its F1 curve by
 
 
 def score(detections: Detections, dataset: Dataset, *, max_det: int) -> Scores:
@@ -56,8 +54,9 @@ def coco_precisions(detections: Detections, dataset: Dataset, *, max_det: int) -
         "categories": [{"id": class_id} for class_id in range(len(dataset.class_names))],
     }
     truth, found = COCO(), COCO()
-    truth.dataset = {**frame, "annotations": _list_boxes(dataset.val)}
-    found.dataset = {**frame, "annotations": _list_detections(detections)}
+    boxes, finds = Boxes.of_pictures(dataset.val), Boxes.of_detections(detections)
+    truth.dataset = {**frame, "annotations": _annotate(boxes, "iscrowd", boxes.crowd)}
+    found.dataset = {**frame, "annotations": _annotate(finds, "score", detections.boxes[:, 4])}
     truth.createIndex()
     found.createIndex()
     evaluation = COCOeval_faster(truth, found, "bbox", print_function=_say_nothing)
@@ -71,56 +70,11 @@ def coco_precisions(detections: Detections, dataset: Dataset, *, max_det: int) -
     return of_class
 
 
-def find_f1_threshold(matches: Sequence[Matches]) -> float:
-    """Give the confidence at which F1 at IoU 0.5, averaged over the classes that have boxes, is best.
-
-    The curve is smoothed: its top is flat, and the bare maximum would jump at the slightest change.
-    """
-    curves = [_f1_curve(one) for one in matches if one.boxes.any()]
-    around = np.pad(np.mean(curves, axis=0), F1_WINDOW // 2, mode="edge")
-    smooth = np.convolve(around, np.full(F1_WINDOW, 1 / F1_WINDOW), mode="valid")
-    return float(F1_GRID[smooth.argmax()])
-
-
-def _f1_curve(matches: Matches) -> NDArray[np.float64]:
-    """Give F1 = 2 TP / (detections + boxes) at each confidence of the grid."""
-    judged = ~matches.ignored[0]
-    rising = matches.scores[judged][::-1]
-    above = len(rising) - np.searchsorted(rising, F1_GRID)
-    right = np.concatenate([[0], np.cumsum(matches.hits[0][judged])])[above]
-    curve: NDArray[np.float64] = 2 * right / (above + matches.boxes.sum())
-    return curve
-
-
-def _list_boxes(pictures: Sequence[Picture]) -> list[dict[str, Any]]:
-    return _annotate(
-        np.array([len(picture.boxes) for picture in pictures]),
-        class_ids=np.concatenate([picture.boxes[:, 0] for picture in pictures]),
-        boxes=np.concatenate([to_ltwh(picture) for picture in pictures]),
-        column=("iscrowd", np.concatenate([picture.crowd for picture in pictures])),
+def _annotate(boxes: Boxes, column: str, values: NDArray[Any]) -> list[dict[str, Any]]:
+    """Put boxes as COCO's JSON has them; `column` is one field more."""
+    rows = zip(
+        boxes.places.tolist(), boxes.class_ids.tolist(), boxes.ltwh.tolist(), values.tolist(), strict=True
     )
-
-
-def _list_detections(detections: Detections) -> list[dict[str, Any]]:
-    return _annotate(
-        detections.counts,
-        class_ids=detections.boxes[:, 5],
-        boxes=found_to_ltwh(detections.boxes),
-        column=("score", detections.boxes[:, 4]),
-    )
-
-
-def _annotate(
-    counts: NDArray[np.integer[Any]],
-    *,
-    class_ids: NDArray[np.floating[Any]],
-    boxes: NDArray[np.float64],
-    column: tuple[str, NDArray[Any]],
-) -> list[dict[str, Any]]:
-    """Put rows as COCO's JSON has them; `column` is one more, with its name."""
-    name, values = column
-    numbers = np.repeat(np.arange(len(counts)), counts).tolist()
-    rows = zip(numbers, class_ids.astype(int).tolist(), boxes.tolist(), values.tolist(), strict=True)
     return [
         {
             "id": row,
@@ -128,7 +82,7 @@ def _annotate(
             "category_id": kind,
             "bbox": box,
             "area": box[2] * box[3],
-            name: value,
+            column: value,
         }
         for row, (number, kind, box, value) in enumerate(rows, start=1)  # 0 would mean "unmatched"
     ]

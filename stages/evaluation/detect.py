@@ -76,6 +76,28 @@ def load_detections(folder: Artifact, *, pictures: int) -> Detections:
     return found
 
 
+def check_detections(found: Detections, *, pictures: int, classes: int) -> None:
+    """Refuse detections that no evaluation may count: a NaN would sort anywhere, and so pass for anything.
+
+    Raises:
+        DataError: They are of other pictures or other classes, or not finite.
+    """
+    problem = None
+    if not pictures or len(found.counts) != pictures or found.counts.sum() != len(found.boxes):
+        problem = (
+            f"They are of {len(found.counts)} pictures, the data set has {pictures} validation pictures."
+        )
+    elif not np.isfinite(found.boxes).all():
+        problem = f"{np.count_nonzero(~np.isfinite(found.boxes).all(axis=1))} of them have NaN or infinity."
+    elif not np.isin(found.boxes[:, 5], np.arange(classes)).all():
+        problem = f"They are of other classes than the {classes} of the data set."
+    if problem:
+        raise DataError(
+            f"The detections cannot be compared with the labels. {problem}",
+            hint="Evaluate the model again, on this data set.",
+        )
+
+
 def detect(
     infers: Sequence[Infer],
     spec: ModelSpec,

@@ -8,15 +8,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages.box_sizes import SIZE_LIMITS_PX2, SIZE_NAMES
 from stages.dataset import Picture
-from stages.evaluation.detect import Detections
+from stages.evaluation.detect import Detections, check_detections
+from stages.evaluation.overlap import Boxes, Pairs, find_pairs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Flags = NDArray[np.bool_]
+    Range = tuple[float, float]
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
+ANY_AREA_PX2 = (0.0, 1e10)  # COCO's
+SIZES_PX2 = {
+    name: (low, high)
+    for name, low, high in zip(
+        SIZE_NAMES, (0.0, *SIZE_LIMITS_PX2), (*SIZE_LIMITS_PX2, ANY_AREA_PX2[1]), strict=True
+    )
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,8 +37,8 @@ class Matches:
         scores: (N,).
         pictures: (N,): which picture each is on.
         hits: (10, N): it matches a box, at each IoU threshold.
-        ignored: (10, N): it matches a crowd, so it is neither right nor wrong.
-        boxes: (P,): boxes to be found on each picture, crowds aside.
+        ignored: (10, N): it matches a crowd, or is not of the size asked for: neither right nor wrong.
+        boxes: (P,): boxes to be found on each picture, crowds and other sizes aside.
     """
 
     scores: NDArray[np.float32]
@@ -38,86 +48,139 @@ class Matches:
     boxes: NDArray[np.intp]
 
 
-def match(detections: Detections, pictures: Sequence[Picture], *, classes: int) -> tuple[Matches, ...]:
+def match(
+    detections: Detections, pictures: Sequence[Picture], *, classes: int, areas_px2: Range = ANY_AREA_PX2
+) -> tuple[Matches, ...]:
     """Match detections with boxes, as COCO's evaluation does.
 
-    A detection takes the box of its class that it overlaps most, of those that none with a higher score took.
+    A detection takes the box of its class that it overlaps most, of those that none with a higher score took;
+    a crowd, or a box of another size, only where there is no other.
+
+    Args:
+        detections: On `pictures`.
+        pictures: With the boxes that are to be found.
+        classes: How many there are.
+        areas_px2: Smallest and largest area of the boxes asked for, in pixels of the picture.
 
     Returns:
         Matches by class id.
+
+    Raises:
+        DataError: The detections are of other pictures or classes, or not finite.
     """
-    hits = np.zeros((len(IOU_THRESHOLDS), len(detections.boxes)), np.bool_)
-    ignored = np.zeros_like(hits)
-    ends = np.cumsum(detections.counts)
-    for picture, start, end in zip(pictures, ends - detections.counts, ends, strict=True):
-        if len(picture.boxes) and start < end:
-            part = slice(start, end)
-            hits[:, part], ignored[:, part] = _match_picture(detections.boxes[part], picture)
-    where = np.repeat(np.arange(len(pictures)), detections.counts)
+    check_detections(detections, pictures=len(pictures), classes=classes)
+    found, true = Boxes.of_detections(detections), Boxes.of_pictures(pictures)
     by_score = np.argsort(-detections.boxes[:, 4], kind="stable")
-    found = detections.boxes[by_score, 5]
-    by_class = [by_score[found == class_id] for class_id in range(classes)]
+    other_size = _outside(true.areas_px2, areas_px2)
+    counted = ~(true.crowd | other_size)
+    taken = assign(
+        find_pairs(found, true, at_least=IOU_THRESHOLDS[0]),
+        turns=_count_turns(found, by_score),
+        ignore=~counted,
+        crowd=true.crowd,
+        thresholds=IOU_THRESHOLDS,
+    )
+    takes = taken >= 0
+    hits = takes & np.append(counted, False)[taken]  # the last stands for none, which is -1
+    ignored = ~hits & (takes | _outside(found.areas_px2, areas_px2))
+    cells = true.class_ids[counted] * len(pictures) + true.places[counted]
+    boxes = np.bincount(cells, minlength=classes * len(pictures)).reshape(classes, len(pictures))
+    sorted_ids = found.class_ids[by_score]
+    rows_of = [by_score[sorted_ids == class_id] for class_id in range(classes)]
     return tuple(
         Matches(
             scores=detections.boxes[rows, 4],
-            pictures=where[rows],
+            pictures=found.places[rows],
             hits=hits[:, rows],
             ignored=ignored[:, rows],
-            boxes=_count_boxes(pictures, class_id),
+            boxes=boxes[class_id],
         )
-        for class_id, rows in enumerate(by_class)
+        for class_id, rows in enumerate(rows_of)
     )
 
 
-def to_ltwh(picture: Picture) -> NDArray[np.float64]:
-    """Give a picture's boxes as left, top, width, height in pixels, (N, 4)."""
-    size = np.array([picture.width, picture.height] * 2)
-    boxes: NDArray[np.float64] = picture.boxes[:, 1:] * size
-    boxes[:, :2] -= boxes[:, 2:] / 2
-    return boxes
+def match_at(found: Boxes, true: Boxes, scores: NDArray[np.float32], *, iou: float) -> NDArray[np.int32]:
+    """Match boxes at one threshold, those with the highest score first.
 
-
-def found_to_ltwh(rows: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Give detections (N, 6) as left, top, width, height in pixels, (N, 4)."""
-    boxes = rows[:, :4].astype(np.float64)
-    boxes[:, 2:] -= boxes[:, :2]
-    return boxes
-
-
-def _count_boxes(pictures: Sequence[Picture], class_id: int) -> NDArray[np.intp]:
-    return np.array(
-        [np.count_nonzero((picture.boxes[:, 0] == class_id) & ~picture.crowd) for picture in pictures],
-        np.intp,
-    )
-
-
-def _match_picture(rows: NDArray[np.float32], picture: Picture) -> tuple[Flags, Flags]:
-    """Say which detections, sorted by falling score, are hits, and which are ignored: (10, N) each."""
-    overlaps = _overlap(found_to_ltwh(rows), to_ltwh(picture), picture.crowd)
-    overlaps[rows[:, 5:] != picture.boxes[:, 0]] = 0
-    ordinary = overlaps[:, ~picture.crowd]
-    ignored = overlaps[:, picture.crowd].max(axis=1, initial=0) >= IOU_THRESHOLDS[:, None]
-    hits = np.zeros_like(ignored)
-    taken = np.zeros((len(IOU_THRESHOLDS), ordinary.shape[1]), np.bool_)
-    for row in np.flatnonzero((ordinary >= IOU_THRESHOLDS[0]).any(axis=1)):
-        free = np.where(taken, 0, ordinary[row])
-        last_best = free.shape[1] - 1 - free[:, ::-1].argmax(axis=1)  # of equal ones COCO takes the last
-        hits[:, row] = free.max(axis=1) >= IOU_THRESHOLDS
-        taken[hits[:, row], last_best[hits[:, row]]] = True
-    return hits, ignored & ~hits
-
-
-def _overlap(found: NDArray[np.float64], boxes: NDArray[np.float64], crowd: Flags) -> NDArray[np.float64]:
-    """Give the IoU of each detection with each box, (N, M); with a crowd, the share of the detection in it.
-
-    The order of operations is COCO's, so that a box on the very threshold falls on the same side.
+    Returns:
+        (N,): the row of `true` that each of `found` takes, -1 for none.
     """
-    right_bottom = found[:, None, :2] + found[:, None, 2:]
-    common = np.minimum(right_bottom, boxes[:, :2] + boxes[:, 2:]) - np.maximum(
-        found[:, None, :2], boxes[:, :2]
-    )
-    area = np.where((common > 0).all(axis=2), common[..., 0] * common[..., 1], 0)
-    found_area = (found[:, 2] * found[:, 3])[:, None]
-    union = np.where(crowd, found_area, found_area + boxes[:, 2] * boxes[:, 3] - area)
-    overlap: NDArray[np.float64] = np.divide(area, union, out=np.zeros_like(area), where=area > 0)
-    return overlap
+    taken: NDArray[np.int32] = assign(
+        find_pairs(found, true, at_least=iou),
+        turns=_count_turns(found, np.argsort(-scores, kind="stable")),
+        ignore=true.crowd,
+        crowd=true.crowd,
+        thresholds=np.array([iou]),
+    )[0]
+    return taken
+
+
+def assign(
+    pairs: Pairs,
+    *,
+    turns: NDArray[np.intp],
+    ignore: Flags,
+    crowd: Flags,
+    thresholds: NDArray[np.float64],
+) -> NDArray[np.int32]:
+    """Let detections take boxes, the best first, on all pictures and at all thresholds at once.
+
+    Args:
+        pairs: Of N detections and M boxes that overlap.
+        turns: (N,): how many detections of its picture and class come before each.
+        ignore: (M,): who takes this box is neither right nor wrong.
+        crowd: (M,): any number may take this box.
+        thresholds: (T,): overlap that is needed.
+
+    Returns:
+        (T, N): the box that each takes, -1 for none.
+    """
+    takes = np.full((len(thresholds), len(turns)), -1, np.int32)
+    taken = np.zeros((len(thresholds), len(ignore)), np.bool_)
+    levels = np.arange(len(thresholds))[:, None]
+    for rows, true, overlaps in _rounds(pairs, turns, ignore):
+        fits = (overlaps >= thresholds[:, None, None]) & ~taken[:, true]
+        best = fits.shape[2] - 1 - fits[:, :, ::-1].argmax(axis=2)
+        chosen = true[np.arange(len(rows)), best]
+        there = fits.any(axis=2)
+        takes[:, rows] = np.where(there, chosen, -1)
+        taken[levels, chosen] |= there & ~crowd[chosen]
+    return takes
+
+
+def _rounds(
+    pairs: Pairs, turns: NDArray[np.intp], ignore: Flags
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]]:
+    """Give, turn by turn, detections (n,) with their boxes and overlaps (n, k), what they prefer at the end.
+
+    Of equal boxes COCO takes the last. In a turn there is one detection of a picture and class at most, so
+    that none takes what another one wants.
+    """
+    order = np.lexsort([pairs.true, pairs.overlaps, ~ignore[pairs.true], pairs.found])
+    found, true, overlaps = pairs.found[order], pairs.true[order], pairs.overlaps[order]
+    rows, starts, counts = np.unique(found, return_index=True, return_counts=True)
+    by_turn = np.argsort(turns[rows], kind="stable")
+    rounds = np.split(by_turn, 1 + np.flatnonzero(np.diff(turns[rows[by_turn]])))
+    found_rounds = []
+    for now in rounds if len(rows) else []:
+        columns = np.arange(counts[now].max())
+        at = starts[now][:, None] + np.minimum(columns, counts[now][:, None] - 1)
+        beyond = columns >= counts[now][:, None]
+        found_rounds.append((rows[now], true[at], np.where(beyond, -1, overlaps[at])))
+    return found_rounds
+
+
+def _count_turns(found: Boxes, by_score: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Say how many of its picture and class come before each detection, by score."""
+    groups = found.places * (1 + found.class_ids.max(initial=0)) + found.class_ids
+    order = by_score[np.argsort(groups[by_score], kind="stable")]
+    starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
+    turns = np.empty(len(order), np.intp)
+    turns[order] = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
+    return turns
+
+
+def _outside(areas_px2: NDArray[np.float64], limits: Range) -> Flags:
+    """Say which areas are none of those asked for; what is on a limit counts on both sides, as in COCO."""
+    outside: Flags = (areas_px2 < limits[0]) | (areas_px2 > limits[1])
+    return outside

@@ -1,102 +1,17 @@
-"""The paired bootstrap, and the matching under it, held against faster-coco-eval."""
+"""The paired bootstrap: what it says of losses, and what it refuses."""
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.dataset import Dataset, Picture
-from stages.evaluation.bootstrap import ANYTHING_PT, bootstrap, weighted_precisions
-from stages.evaluation.coco import coco_precisions
-from stages.evaluation.detect import Detections
+from stages.evaluation.bootstrap import ANYTHING_PT, bootstrap, draw
 from stages.evaluation.matching import match
+from targets.errors import DataError
+from tests.stages.evaluation.scenes import CLASSES, detections, picture
 
-SIDE_PX = (
-    16  # a power of two: boxes on whole pixels stay exact as fractions, so overlaps hit thresholds exactly
-)
-CLASSES = 2
-
-
-def picture(boxes=(), crowd=None):
-    """Give a picture with boxes (class, left, top, right, bottom) in pixels."""
-    rows = np.array(boxes, np.float64).reshape(-1, 5)
-    centred = np.column_stack([(rows[:, 1:3] + rows[:, 3:]) / 2, rows[:, 3:] - rows[:, 1:3]]) / SIDE_PX
-    return Picture(
-        file="p.jpg",
-        sha256="",
-        width=SIDE_PX,
-        height=SIDE_PX,
-        boxes=np.column_stack([rows[:, 0], centred]),
-        crowd=np.zeros(len(rows), np.bool_) if crowd is None else np.array(crowd, np.bool_),
-    )
-
-
-def detections(*pictures):
-    """Give detections (left, top, right, bottom, score, class), picture by picture."""
-    rows = [np.array(one, np.float32).reshape(-1, 6) for one in pictures]
-    rows = [one[np.argsort(-one[:, 4], kind="stable")] for one in rows]
-    return Detections(counts=np.array([len(one) for one in rows], np.int32), boxes=np.concatenate(rows))
-
-
-def dataset(pictures):
-    return Dataset(class_names=("hole", "scratch"), train=(), val=tuple(pictures), calibration=())
-
-
-def own_precisions(found, pictures):
-    weights = np.ones((len(pictures), 1), np.uint16)
-    return weighted_precisions(match(found, pictures, classes=CLASSES), weights)[..., 0]
-
-
-def repeated(found, pictures, times):
-    """Give the data set in which picture i occurs times[i] times."""
-    ends = np.cumsum(found.counts)
-    order = np.repeat(np.arange(len(pictures)), times)
-    rows = [found.boxes[ends[i] - found.counts[i] : ends[i]] for i in order]
-    return detections(*rows), [pictures[i] for i in order]
-
-
-corners = st.tuples(st.integers(0, 12), st.integers(0, 12), st.integers(1, 4), st.integers(1, 4)).map(
-    lambda box: (box[0], box[1], box[0] + box[2], box[1] + box[3])
-)
-class_ids = st.integers(0, CLASSES - 1)
-truths = st.lists(st.tuples(class_ids, corners).map(lambda row: (row[0], *row[1])), max_size=4)
-finds = st.lists(
-    st.tuples(corners, st.integers(1, 16), class_ids).map(lambda row: (*row[0], row[1] / 16, row[2])),
-    max_size=6,
-)
-
-
-@st.composite
-def cases(draw):
-    boxes = draw(st.lists(truths, min_size=1, max_size=4))
-    crowds = [draw(st.lists(st.booleans(), min_size=len(one), max_size=len(one))) for one in boxes]
-    pictures = [picture(one, crowd) for one, crowd in zip(boxes, crowds, strict=True)]
-    return detections(*[draw(finds) for _ in pictures]), pictures
-
-
-@settings(max_examples=100, deadline=None)
-@given(cases())
-def test_without_weights_it_is_what_faster_coco_eval_says(case):
-    found, pictures = case
-
-    own = own_precisions(found, pictures)
-
-    theirs = coco_precisions(found, dataset(pictures), max_det=300)
-    np.testing.assert_allclose(np.where(np.isnan(own), -1, own), theirs, atol=1e-9)
-
-
-@settings(max_examples=100, deadline=None)
-@given(cases(), st.data())
-def test_a_weight_counts_a_picture_as_often_as_if_it_were_there_so_often(case, data):
-    found, pictures = case
-    times = np.array(data.draw(st.lists(st.integers(0, 3), min_size=len(pictures), max_size=len(pictures))))
-    assume(times.any())
-    found.boxes[:, 4] -= 1e-3 * np.arange(len(found.boxes))  # all differ: of equal ones either may come first
-
-    own = weighted_precisions(match(found, pictures, classes=CLASSES), times[:, None].astype(np.uint16))
-
-    theirs = own_precisions(*repeated(found, pictures, times))
-    np.testing.assert_allclose(own[..., 0], theirs, atol=1e-9)
+PERFECT = ((1, 1, 5, 5), (6, 6, 12, 12))
+WRONG = (13, 0, 16, 3)
 
 
 def test_equal_detections_have_no_loss_at_all():
@@ -156,3 +71,105 @@ def test_the_seed_decides_the_draws():
 
     assert first == again
     assert first.map50_95.interval_pt != other.map50_95.interval_pt
+
+
+def test_draws_count_each_picture_as_often_as_it_is_drawn_and_the_first_case_is_the_set_itself():
+    weights = draw(40, 3000, seed=0)
+
+    assert weights[:, 0].tolist() == [1] * 40
+    assert (weights[:, 1:].sum(axis=0) == 40).all()
+    assert weights[:, 1:].mean(axis=1) == pytest.approx(np.ones(40), abs=0.1)
+    assert np.var(weights[:, 1:]) == pytest.approx(1 - 1 / 40, abs=0.02)  # that of a multinomial
+
+
+def test_a_class_on_few_pictures_says_nothing_of_itself_and_resamples_without_it_do_without():
+    pictures = [picture([(0, 1, 1, 9, 9)])] * 19 + [picture([(1, 1, 1, 9, 9)])]
+    perfect = match(
+        detections(*[[(1, 1, 9, 9, 0.9, 0)]] * 19, [(1, 1, 9, 9, 0.9, 1)]), pictures, classes=CLASSES
+    )
+    blind = match(detections(*[[]] * 20), pictures, classes=CLASSES)
+
+    losses = bootstrap(perfect, blind, resamples=50, seed=0)
+
+    assert losses.ap50[0].interval_pt == losses.map50_95.interval_pt == pytest.approx((100, 100))
+    assert losses.ap50[1].loss_pt == pytest.approx(100)
+    assert losses.ap50[1].interval_pt == ANYTHING_PT
+
+
+def test_pictures_without_boxes_do_not_make_a_sample_larger():
+    pictures = [picture([(0, 1, 1, 9, 9)])] * 9 + [picture()] * 50
+    matches = match(detections(*[[]] * 59), pictures, classes=1)
+
+    assert bootstrap(matches, matches, resamples=50, seed=0).map50_95.interval_pt == ANYTHING_PT
+
+
+def test_models_evaluated_on_other_pictures_are_not_compared():
+    one = match(detections([]), [picture([(0, 1, 1, 9, 9)])], classes=CLASSES)
+    other = match(detections([], []), [picture([(0, 1, 1, 9, 9)]), picture()], classes=CLASSES)
+
+    with pytest.raises(DataError, match="not evaluated on the same pictures"):
+        bootstrap(one, other, resamples=5, seed=0)
+
+
+def test_models_with_other_classes_are_not_compared():
+    pictures = [picture([(0, 1, 1, 9, 9)])]
+
+    with pytest.raises(DataError, match="not evaluated on the same pictures"):
+        bootstrap(
+            match(detections([]), pictures, classes=1), match(detections([]), pictures, classes=2),
+            resamples=5, seed=0,
+        )  # fmt: skip
+
+
+def test_pictures_without_boxes_tell_nothing_at_all():
+    matches = match(detections([], []), [picture(), picture()], classes=CLASSES)
+
+    with pytest.raises(DataError, match="have no boxes") as caught:
+        bootstrap(matches, matches, resamples=5, seed=0)
+
+    assert "Label some validation pictures" in caught.value.hint
+
+
+@st.composite
+def scores_of_models(draw_one):
+    """Give, picture by picture, class and scores of two perfect boxes, and scores of wrong ones."""
+    score = st.integers(1, 99).map(lambda whole: whole / 100)
+    one = st.tuples(st.integers(0, CLASSES - 1), st.tuples(score, score), st.lists(score, max_size=2))
+    return draw_one(st.lists(one, min_size=10, max_size=14))
+
+
+def matches_of(rows):
+    pictures = [picture([(class_id, *box) for box in PERFECT]) for class_id, _, _ in rows]
+    found = [
+        [(*box, score, class_id) for box, score in zip(PERFECT, right, strict=True) if score is not None]
+        + [(*WRONG, score, class_id) for score in wrong]
+        for class_id, right, wrong in rows
+    ]
+    return match(detections(*found), pictures, classes=CLASSES)
+
+
+def losses_of(baseline, candidate):
+    losses = bootstrap(baseline, matches_of(candidate), resamples=60, seed=0)
+    known = [losses.map50_95, *(loss for loss in losses.ap50 if loss is not None)]
+    return np.array([(loss.loss_pt, *loss.interval_pt) for loss in known])
+
+
+@settings(max_examples=60, deadline=None)
+@given(scores_of_models(), scores_of_models(), st.data())
+def test_worse_detections_never_lower_a_loss_nor_an_end_of_its_interval(rows, others, data):
+    size = min(len(rows), len(others))
+    baseline = matches_of([(kind, *other[1:]) for (kind, _, _), other in zip(rows, others, strict=False)])
+    candidate, worse = list(rows[:size]), list(rows[:size])
+    at = data.draw(st.integers(0, size - 1))
+    class_id, right, wrong = worse[at]
+    how = data.draw(st.sampled_from(["a lower score", "none at all", "a false alarm on top"]))
+    if how == "a lower score":
+        worse[at] = (class_id, (right[0] / 2, right[1]), wrong)
+    elif how == "none at all":
+        worse[at] = (class_id, (None, right[1]), wrong)
+    else:
+        worse[at] = (class_id, right, [*wrong, 1.0])
+
+    before, after = losses_of(baseline, candidate), losses_of(baseline, worse)
+
+    assert (after >= before - 1e-9).all()

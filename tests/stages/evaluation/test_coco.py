@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
+from benchmarks.statistics_sets import Size, draw_set
 from stages.dataset import Dataset, Picture
-from stages.evaluation.coco import find_f1_threshold, score
+from stages.evaluation.coco import coco_precisions, score
 from stages.evaluation.detect import Detections
 from stages.evaluation.matching import match
+from stages.evaluation.precision import weighted_precisions
 from targets.errors import DataError
+from tests.stages.evaluation.scenes import pycocotools_precisions
 
 NAMES = ("hole", "scratch", "stain")
 
@@ -75,10 +78,73 @@ def test_without_boxes_there_is_nothing_to_measure():
     assert "Label some validation pictures" in caught.value.hint
 
 
-def test_the_best_threshold_lies_between_right_and_wrong_detections():
-    found = detections(*[[(0, 0, 20, 20, 0.7, 0), (50, 50, 70, 70, 0.3, 0)]] * 5)
-    pictures = [picture((0, 0, 0, 20, 20))] * 5
+class TestAgainstPycocotools:
+    """Both of ours: what evaluation says (C++), and what the bootstrap counts."""
 
-    threshold = find_f1_threshold(match(found, pictures, classes=1))
+    @staticmethod
+    def check(found, data, *, max_det=300, own=True):
+        theirs = pycocotools_precisions(found, data, max_det=max_det)
 
-    assert 0.3 < threshold < 0.7
+        np.testing.assert_allclose(coco_precisions(found, data, max_det=max_det), theirs, atol=1e-6)
+        if own:
+            weights = np.ones((len(data.val), 1), np.uint16)
+            mine = weighted_precisions(match(found, data.val, classes=len(data.class_names)), weights)[..., 0]
+            np.testing.assert_allclose(np.where(np.isnan(mine), -1, mine), theirs, atol=1e-6)
+        return theirs
+
+    def test_no_detections(self):
+        theirs = self.check(detections([]), dataset(picture((0, 0, 0, 9, 9))))
+
+        assert theirs[0].tolist() == [0] * 10
+
+    def test_a_class_without_boxes(self):
+        found = detections([(0, 0, 9, 9, 0.5, 0), (0, 0, 9, 9, 0.9, 1)])
+
+        theirs = self.check(found, dataset(picture((0, 0, 0, 9, 9))))
+
+        assert theirs[:, 0].tolist() == pytest.approx([1, -1, -1])
+
+    def test_a_crowd(self):
+        data = dataset(picture((0, 0, 0, 20, 20), (0, 50, 50, 100, 100), (1, 0, 0, 9, 9), crowd=[1, 2]))
+        found = detections(
+            [
+                (60, 60, 70, 70, 0.9, 0),
+                (60, 60, 80, 80, 0.85, 0),
+                (0, 0, 20, 20, 0.8, 0),
+                (0, 0, 9, 9, 0.7, 1),
+            ]
+        )
+
+        theirs = self.check(found, data)
+
+        assert theirs[:, 0].tolist() == pytest.approx([1, -1, -1])
+
+    def test_more_than_max_det(self):
+        boxes = [(0, 10 * place, 0, 10 * place + 9, 9) for place in range(8)]
+        found = detections([(*box[1:], 0.9 - 0.1 * place, 0) for place, box in enumerate(boxes)])
+
+        theirs = self.check(found, dataset(picture(*boxes)), max_det=3, own=False)
+
+        assert theirs[0, 0] == pytest.approx(38 / 101)
+
+    def test_equal_scores(self):
+        pictures = [picture((0, 0, 0, 20, 20), (1, 0, 0, 20, 20))] * 3
+        rows = [
+            [(0, 0, 20, 20, 0.5, 0), (40, 40, 60, 60, 0.5, 0), (0, 0, 19, 20, 0.5, 1), (0, 0, 20, 20, 0.5, 1)]
+        ]
+
+        self.check(detections(*rows * 3), dataset(*pictures))
+
+    def test_pictures_drawn_at_random(self):
+        data, baseline, candidate = draw_set(Size(pictures=60, classes=5, found=30), seed=3)
+
+        for found in (baseline, candidate):
+            self.check(found, data)
+
+    @pytest.mark.slow
+    def test_5000_pictures_and_80_classes(self):
+        data, baseline, _ = draw_set(Size(pictures=5000, classes=80, found=20), seed=4)
+
+        theirs = self.check(baseline, data)
+
+        assert 0.3 < theirs.mean() < 0.7
