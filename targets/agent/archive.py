@@ -53,3 +53,9 @@ def _package() -> Iterator[Tuple[str, bytes]]:
         name = path.relative_to(root)
         if path.suffix in (".py", ".json") and name.parts[0] not in _LEFT_OUT:
             yield f"targets/{name.as_posix()}", path.read_bytes()
+
+
+if __name__ == "__main__":  # python3 -m targets.agent.archive agent.pyz, as the Dockerfile does
+    import sys
+
+    Path(sys.argv[1]).write_bytes(make_agent())
