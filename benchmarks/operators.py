@@ -15,8 +15,8 @@ from pipeline.inspect import Inspected, inspect
 from pipeline.profiles import find_profile
 from targets.profile import TargetProfile
 
-# One target for each version that some profile has; the check depends on no more of a profile than that.
-TARGETS = ("orin@5.1", "orin@6.0", "orin@6.2", "thor@7.0", "orin@7.2", "orin@7.2.2", "cpu", "cpu-ort")
+# One target for each version that some profile has, without what is known of a board and not of operators.
+TARGETS = ("orin@5.1", "orin@6.0", "orin@6.2", "thor@7.0", "thor@7.2", "orin@7.2.2", "cpu", "cpu-ort")
 
 
 def main(arguments: list[str]) -> None:

@@ -44,6 +44,8 @@ class Gate:
             press scores from 0.85 to 0.45 (ultralytics#24668): a deployed threshold then finds nothing.
         int8_min_speedup: INT8 ships only where it is so many times as fast (p50) as the best other
             candidate that passes.
+        accept_simulated: Judge what a stand-in for a runtime measured as if a device had; for rehearsals, as
+            a release refuses it whatever this says.
     """
 
     onnx_drift_pt: Annotated[float, Ge(0)] = 0.1
@@ -55,6 +57,7 @@ class Gate:
     class_ap50_loss_pt: Annotated[float, Ge(0)] = 5.0
     f1_threshold_shift: Annotated[float, Ge(0), Le(1)] = 0.1
     int8_min_speedup: Annotated[float, Gt(0)] = 1.10
+    accept_simulated: bool = False
 
     def step_limit_pt(self, rung: Rung) -> float:
         """Give the most that the step to `rung` may lose, in points."""
@@ -205,8 +208,9 @@ def _list(names: Sequence[str], most: int = 8) -> str:
 
 def _measurement(rung: Rung, terms: Terms) -> Iterator[Check]:
     """Ask whether the candidate was timed: really, lately, often enough, and within the budgets."""
-    if rung.simulated:
+    if rung.simulated and not terms.limits.accept_simulated:
         yield _open("device", "simulated: not measured on the device itself")
+        return  # its latency says nothing, for or against
     if rung.latency_ms is None or not 0 < rung.latency_ms.p50 < math.inf:
         yield _open("latency", "latency was not measured")
     else:
@@ -217,6 +221,9 @@ def _measurement(rung: Rung, terms: Terms) -> Iterator[Check]:
 
 def _latency(latency: LatencyFigures, rung: Rung, terms: Terms) -> Iterator[Check]:
     yield _freshness(rung.measured_at, terms)
+    if rung.doubts:
+        yield from (_open("state of the board", doubt) for doubt in rung.doubts)
+        return  # nor does its p99
     if terms.budgets.p99_ms is not None:
         yield hold("p99", latency.p99, limit=terms.budgets.p99_ms, unit="ms")
         if latency.n < MIN_RUNS:

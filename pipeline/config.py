@@ -7,18 +7,20 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, MinLen
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from pipeline.gate import Gate
 from pipeline.yaml_file import Source, load_source, override, parse
 from stages.data import Data
 from stages.data.render import Render
 from stages.export import Export
+from stages.prune import Prune
 from stages.quantize import Quantize
 from stages.quantize.calibration import Calibrate
 from stages.quantize.half import Halve
 from stages.train import Train, check_overrides
 from targets.errors import ConfigError, UsageError
+from targets.kit import BoardWork
 from targets.profile import Precision
 
 FILE_NAME = "pipeline.yaml"
@@ -66,14 +68,60 @@ class QuantizeSection(Quantize):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PruneSection(Prune):
+    """Pruning: how much goes, and how the rest is tuned. One goal: a ratio, GMAC, a drift, or ratios to try.
+
+    Attributes:
+        ratios: Try each of these, and go on with the largest whose drift is within the limit: `max_drift_pt`,
+            or else `gate.prune_drift_pt`. The report has the frontier.
+        max_drift_pt: Find the largest ratio that loses no more than this against the baseline, in points.
+        distill: The baseline teaches while the cut model is tuned.
+        steps: Optimizer steps of fine-tuning, over all iterations; with few pictures epochs are few steps.
+        lr_factor: Learning rate of fine-tuning, as a part of `train.lr0`.
+    """
+
+    ratios: tuple[Annotated[float, Gt(0), Lt(1)], ...] = ()
+    max_drift_pt: Annotated[float, Ge(0)] | None = None
+    distill: bool = True
+    steps: Annotated[int, Ge(1)] = 1000
+    lr_factor: Annotated[float, Gt(0)] = 0.5
+
+    @property
+    def stage(self) -> Prune:
+        """The settings of one cut; iterations are the plan's, which tunes between them."""
+        settings = {one.name: getattr(self, one.name) for one in fields(Prune)}
+        return Prune(**{**settings, "iterations": 1})
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillSection:
+    """A student of its own, taught by the baseline.
+
+    Attributes:
+        student: A checkpoint `.pt`, a model YAML (trained from scratch), or the name of one.
+    """
+
+    student: Annotated[str, MinLen(1)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class BuildSection:
     """What to ship.
 
     Attributes:
         precision: `auto` ships the fastest candidate that passes; a precision ships that or nothing.
+        tries: Builds of each TensorRT engine on its board; the fastest is kept, the spread is reported.
+        optimization_level: Of the TensorRT builder, 0 to 5; -1 leaves its own default.
+        workspace_mib: Of the TensorRT builder; 0 leaves its own default.
+        dla_core: Deep learning accelerator to build for, where the target has one, with fallback to the GPU;
+            -1: the GPU alone.
     """
 
     precision: Literal["auto"] | Precision = "auto"
+    tries: Annotated[int, Ge(1), Le(20)] = 1
+    optimization_level: Annotated[int, Ge(-1), Le(5)] = -1
+    workspace_mib: Annotated[int, Ge(0)] = 0
+    dla_core: Annotated[int, Ge(-1), Le(1)] = -1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,12 +129,20 @@ class VerifySection:
     """How forms are verified.
 
     Attributes:
-        runs: Timed inferences of each engine; under 200, p99 says little.
+        runs: Timed inferences of each engine that runs on this machine; under 200, p99 says little.
+        board_runs: Timed inferences of each engine on its board, in each mode.
+        board_seconds: … which end after so many seconds.
+        board_warmup_s: Untimed inference before, in seconds; up to three times as long until it is steady.
+        streams: Inferences under way at once when a board measures throughput.
         resamples: Of the paired bootstrap.
         max_age_h: A latency older than this is measured again.
     """
 
     runs: Annotated[int, Ge(20)] = 200
+    board_runs: Annotated[int, Ge(20)] = 1000
+    board_seconds: Annotated[float, Gt(0)] = 10.0
+    board_warmup_s: Annotated[float, Gt(0)] = 1.0
+    streams: Annotated[int, Ge(1), Le(16)] = 2
     resamples: Annotated[int, Ge(100)] = 1000
     max_age_h: Annotated[float, Gt(0)] = 24.0
 
@@ -98,6 +154,8 @@ class Config:
     model: ModelSection
     data: Data
     train: Train = field(default_factory=Train)
+    distill: DistillSection | None = None
+    prune: PruneSection | None = None
     export: Export = field(default_factory=Export)
     fp16: Halve = field(default_factory=Halve)
     quantize: QuantizeSection = field(default_factory=QuantizeSection)
@@ -105,6 +163,21 @@ class Config:
     verify: VerifySection = field(default_factory=VerifySection)
     gate: Gate = field(default_factory=Gate)
     demo: Render | None = None
+
+    @property
+    def work(self) -> BoardWork:
+        """What a board is asked to do."""
+        return BoardWork(
+            tries=self.build.tries,
+            optimization_level=self.build.optimization_level,
+            workspace_mib=self.build.workspace_mib,
+            dla_core=self.build.dla_core,
+            runs=self.verify.board_runs,
+            seconds=self.verify.board_seconds,
+            warmup_runs=min(BoardWork.warmup_runs, self.verify.board_runs),
+            warmup_s=self.verify.board_warmup_s,
+            streams=self.verify.streams,
+        )
 
 
 def load_config(file: Path | None, settings: Sequence[str], *, demo: bool, folder: Path) -> Config:
@@ -123,6 +196,7 @@ def load_config(file: Path | None, settings: Sequence[str], *, demo: bool, folde
     source = override(_source(file, demo=demo, folder=folder), settings)
     config = parse(Config, source, hint=_HINT)
     check_overrides(config.train.overrides)
+    _check_goal(config.prune)
     taken = [
         f"{source.place(path)}: {'.'.join(path)} follows {other}; set that"
         for path, other in _FOLLOWS.items()
@@ -131,6 +205,18 @@ def load_config(file: Path | None, settings: Sequence[str], *, demo: bool, folde
     if taken:
         raise ConfigError(taken, hint=_HINT)
     return config
+
+
+def _check_goal(prune: PruneSection | None) -> None:
+    if prune is None:
+        return
+    given = {"ratio": prune.ratio, "target_gmac": prune.target_gmac, "ratios": prune.ratios or None}
+    goals = [name for name, value in given.items() if value is not None]
+    if len(goals) > 1 or (not goals and prune.max_drift_pt is None):
+        raise UsageError(
+            f"`prune` needs one goal, and has {' and '.join(goals) or 'none'}.",
+            hint="Set one of prune.ratio, prune.target_gmac, prune.ratios and prune.max_drift_pt.",
+        )
 
 
 _FOLLOWS = {("train", "weights"): "model.weights", ("data", "imgsz"): "train.imgsz"}  # the plan fills them

@@ -2,28 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
+from pipeline.frontier import Point
 from pipeline.int8 import Search
 from pipeline.ladder import Form
 from stages.artifact import Artifact
 from stages.data import Prepared
 from stages.export import Exported
+from stages.pack import Packed
 from stages.quantize import Quantized
 from stages.train import Trained
-from stages.verify import Compared, Evaluated, Measured
+from stages.verify import Compared, Evaluated, Measured, Received
 from targets.profile import Precision, RuntimeName
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a form costs.
+
+    Attributes:
+        gmac: Of one picture, in 10⁹ multiply-accumulates.
+        parameters: How many it has.
+    """
+
+    gmac: float
+    parameters: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Shared:
-    """What all targets share."""
+    """What all targets share.
+
+    Attributes:
+        forms: The baseline and what compression made of it; the last one was exported.
+        costs: Of these, by id, where somebody has counted.
+        frontier: What pruning tried.
+    """
 
     data: Prepared
     pictures: Artifact
     trained: Trained
     exported: Exported
+    forms: tuple[Variant, ...]
+    costs: Mapping[str, Cost] = field(default_factory=dict)
+    frontier: tuple[Point, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +59,8 @@ class Variant:
     Attributes:
         parent: The form it was made from; None for the baseline.
         candidate: An engine that could ship.
-        size_bytes: Of its files.
+        detections: What it found on its board; None for what runs here.
+        measured: The measurement on its board, and its place there; None for what runs here.
     """
 
     form: Form
@@ -42,6 +69,8 @@ class Variant:
     model: Artifact
     parent: Variant | None = None
     candidate: bool = False
+    detections: Artifact | None = None
+    measured: tuple[Measured, int] | None = None
 
     @property
     def id(self) -> str:
@@ -51,7 +80,8 @@ class Variant:
     @property
     def title(self) -> str:
         """The form in two words."""
-        kind = {"export": "onnx", "quantize": "onnx"}.get(self.form, self.runtime)
+        kinds = {"export": "onnx", "quantize": "onnx", "cut": "cut", "prune": "pruned", "distill": "student"}
+        kind = kinds.get(self.form, self.runtime)
         return f"{kind} {self.precision}"
 
 
@@ -64,12 +94,27 @@ class Made:
         notes: What the check of the operators, and calibration, warned of.
         quantized: What the INT8 form is like; None where there is none.
         search: How it was found; None where no budget was given.
+        packed: The kit for the board; None where engines are built here.
     """
 
     variants: tuple[Variant, ...]
     notes: tuple[str, ...]
     quantized: Quantized | None = None
     search: Search | None = None
+    packed: Packed | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnBoard:
+    """What a board did with a kit.
+
+    Attributes:
+        variants: The engines that it built.
+        received: Its receipt.
+    """
+
+    variants: tuple[Variant, ...]
+    received: Received
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,6 +106,8 @@ def _judge_forms(ladder: Sequence[Rung], terms: Terms) -> dict[str, Rung]:
 def _judge_form(rung: Rung, baseline: Rung, terms: Terms) -> Rung:
     if rung.verdict in ("unsupported", "error"):
         return rung
+    if rung.form == "cut":
+        return replace(rung, verdict="pass", reasons=("shown, not judged: it is not tuned yet",), checks=())
     checks = tuple(checks_of(rung, baseline, terms))
     failed = sorted(
         (check for check in checks if check.verdict != "pass"),

@@ -27,10 +27,12 @@ class Inspected:
     Attributes:
         findings: Errors first.
         dla: What its DLA would run; None where it has none.
+        confirmed_by: Version of the TensorRT whose own parser was asked too; "" where none was.
     """
 
     findings: tuple[Finding, ...]
     dla: Placement | None = None
+    confirmed_by: str = ""
 
     @property
     def unsupported(self) -> bool:
@@ -64,7 +66,8 @@ def inspect(model: Path, profiles: Mapping[str, TargetProfile]) -> dict[str, Ins
     """
     answers = check_for_all(model, [*profiles.values()])
     return {
-        name: Inspected(answer.findings, answer.dla) for name, answer in zip(profiles, answers, strict=True)
+        name: Inspected(answer.findings, answer.dla, answer.confirmed_by)
+        for name, answer in zip(profiles, answers, strict=True)
     }
 
 
@@ -129,6 +132,7 @@ def to_json(model: Path, found: Mapping[str, Inspected], *, fixed: object = None
         name: {
             "verdict": "unsupported" if one.unsupported else "pass",
             "findings": [asdict(finding) for finding in one.findings],
+            "confirmed_by": one.confirmed_by,
             "dla": None if one.dla is None else asdict(one.dla),
         }
         for name, one in found.items()

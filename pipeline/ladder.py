@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from pipeline.board import Board
 from pipeline.figures import MISSING, Figure, Interval
+from pipeline.frontier import Point
 from pipeline.int8 import Placement, Search
 from targets.profile import Precision, RuntimeName
 
@@ -19,7 +21,7 @@ __all__ = [
 SCHEMA = 1
 
 Verdict = Literal["pass", "refuse", "inconclusive", "unsupported", "error"]
-Form = Literal["train", "prune", "distill", "export", "quantize", "build"]
+Form = Literal["train", "distill", "cut", "prune", "export", "quantize", "build"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +96,8 @@ class Rung:
         drift_ci_pt: 95 % interval of `drift_pt`.
         host: Where latency was measured.
         simulated: A stand-in measured it, not the device.
+        gmac: Of one picture, in 10⁹ multiply-accumulates, as `parameters` where pruning has counted.
+        doubts: What about the state of its board makes the latency prove nothing, and what to run there.
         cached: It comes from an earlier run.
         f1_threshold: Score at which F1 is best, 0 to 1.
         pictures: Validation pictures behind mAP and drift.
@@ -126,6 +130,9 @@ class Rung:
     pictures: int = 0
     measured_at: str | None = None
     memory_mib: Figure = math.nan
+    doubts: tuple[str, ...] = ()
+    gmac: Figure = math.nan
+    parameters: int = 0
     checks: tuple[Check, ...] = ()
 
     @property
@@ -134,6 +141,7 @@ class Rung:
         kind = {
             "export": "onnx",
             "quantize": "onnx",
+            "cut": "cut pytorch",
             "prune": "pruned pytorch",
             "distill": "distilled pytorch",
         }
@@ -151,6 +159,8 @@ class TargetResult:
         notes: What a reader should know that is no reason, as findings of `check`.
         placement: Of the INT8 form; None where there is none.
         search: For the drift budget; None where none was asked for.
+        board: What its board said; None where none was asked, or has answered.
+        kit: Folder of the kit for its board, where a person has to carry it there.
     """
 
     verdict: Verdict
@@ -164,6 +174,8 @@ class TargetResult:
     notes: tuple[str, ...] = ()
     placement: Placement | None = None
     search: Search | None = None
+    board: Board | None = None
+    kit: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,6 +250,7 @@ class RunReport:
         host: The machine that ran the pipeline, by field.
         versions: Of the tools, by name.
         settings: `pipeline.yaml` with every default filled in.
+        frontier: What each ratio of pruning gave that was tried.
     """
 
     schema: int = SCHEMA
@@ -253,6 +266,7 @@ class RunReport:
     host: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
+    frontier: tuple[Point, ...] = ()
     data_summary: DataSummary | None = None
     epochs: tuple[Epoch, ...] = ()
     steps: tuple[Step, ...] = ()

@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pipeline.compression import compress
 from pipeline.config import Config
-from pipeline.forms import Made, Shared, Variant
+from pipeline.forms import Made, OnBoard, Shared, Variant
+from pipeline.kits import agent_digest
 from pipeline.precision import lower
 from pipeline.runner import Step
 from stages.artifact import Artifact
@@ -21,9 +23,11 @@ from stages.data import DataInputs, Prepared
 from stages.data.render import RenderInputs
 from stages.data.source import anchor
 from stages.export import ExportInputs
+from stages.pack import Pack, Packed, PackInputs
 from stages.train import TrainInputs
 from stages.train.sketch import Sketch
 from stages.user_modules import digest_modules
+from stages.verify import Receive, ReceiveInputs
 from stages.weights import find_weights
 from targets.errors import UnsupportedError, UsageError
 from targets.profile import Budgets, TargetProfile
@@ -112,7 +116,7 @@ def _train_inputs(config: Config, data: Prepared, pictures: Artifact, folder: Pa
 
 
 def make_shared(config: Config, data: Prepared, *, pictures: Artifact, step: Step, folder: Path) -> Shared:
-    """Train and export: once, whatever the targets.
+    """Train, compress and export: once, whatever the targets.
 
     Args:
         config: Of the run.
@@ -123,38 +127,66 @@ def make_shared(config: Config, data: Prepared, *, pictures: Artifact, step: Ste
     """
     inputs = _train_inputs(config, data, pictures, folder)
     trained = step(replace(config.train, weights=config.model.weights), inputs)
-    exported = step(config.export, ExportInputs(checkpoint=trained.checkpoint))
-    return Shared(data=data, pictures=pictures, trained=trained, exported=exported)
+    compressed = compress(config, data, trained.checkpoint, pictures=pictures, step=step, folder=folder)
+    exported = step(config.export, ExportInputs(checkpoint=compressed.forms[-1].model))
+    return Shared(
+        data=data,
+        pictures=pictures,
+        trained=trained,
+        exported=exported,
+        forms=compressed.forms,
+        costs=compressed.costs,
+        frontier=compressed.frontier,
+        notes=compressed.notes,
+    )
 
 
-def make_candidates(config: Config, profile: TargetProfile, shared: Shared, *, step: Step, host: str) -> Made:
-    """Check, quantize and build for one target.
+def make_candidates(
+    config: Config, profile: TargetProfile, shared: Shared, *, step: Step, host: str, target: str
+) -> Made:
+    """Check, quantize and build for one target, or pack the kit with which its board builds.
+
+    Args:
+        config: Of the run.
+        profile: Of the target.
+        shared: What all targets share.
+        step: Runs a stage, or knows its result.
+        host: Fingerprint of this machine.
+        target: As it was asked for, `orin@6.2`.
 
     Raises:
         UnsupportedError: The target cannot run the model.
         BudgetError: No INT8 form is within `quantize.drift_budget_pt`.
     """
-    profile = technical(profile)
-    baseline = Variant(form="train", precision="fp32", runtime="pytorch", model=shared.trained.checkpoint)
+    asked, profile = profile, technical(profile)
     onnx = Variant(
         form="export",
         precision="fp32",
         runtime="onnxruntime",
         model=shared.exported.onnx,
-        parent=baseline,
+        parent=shared.forms[-1],
     )
     checked = step(Check(), CheckInputs(model=onnx.model, profile=profile), label=profile.name)
     refuse_unsupported(checked, profile)
     lowered = lower(config, profile, shared, onnx, step=step, host=host)
-    variants = [baseline, onnx, *lowered.variants]
+    variants = [*shared.forms, onnx, *lowered.variants]
+    packed: Packed | None = None
     if profile.local:
         variants += [*_engines(variants, profile, step)]
+    else:
+        packed = _pack(config, asked, shared, variants, step=step, target=target)
     notes = (*warnings(checked, profile), *lowered.notes)
-    return Made(variants=tuple(variants), notes=notes, quantized=lowered.quantized, search=lowered.search)
+    return Made(
+        variants=tuple(variants),
+        notes=notes,
+        quantized=lowered.quantized,
+        search=lowered.search,
+        packed=packed,
+    )
 
 
 def _engines(variants: Sequence[Variant], profile: TargetProfile, step: Step) -> Iterator[Variant]:
-    sources = {variant.precision: variant for variant in variants}
+    sources = {variant.precision: variant for variant in variants if variant.runtime != "pytorch"}
     for precision in profile.precisions:
         source = sources[precision]
         built = step(
@@ -170,6 +202,64 @@ def _engines(variants: Sequence[Variant], profile: TargetProfile, step: Step) ->
             parent=source,
             candidate=True,
         )
+
+
+def _pack(
+    config: Config,
+    profile: TargetProfile,
+    shared: Shared,
+    variants: Sequence[Variant],
+    *,
+    step: Step,
+    target: str,
+) -> Packed:
+    sources = {variant.precision: variant.model for variant in variants}
+    inputs = PackInputs(
+        models=tuple(sources[precision] for precision in profile.precisions),
+        precisions=profile.precisions,
+        index=shared.data.index,
+        pictures=shared.pictures,
+        profile=replace(
+            technical(profile), power_modes=profile.power_modes
+        ),  # a board is to be in its fastest
+        agent=agent_digest(),
+    )
+    return step(Pack(target=target, work=config.work), inputs, label=f"kit for {target}")
+
+
+def take_in(made: Made, profile: TargetProfile, receipt: Artifact, step: Step) -> OnBoard:
+    """Take in what a board did with a kit.
+
+    Args:
+        made: What was made for the target, its kit included.
+        profile: Of the target.
+        receipt: Accepted.
+        step: Runs a stage, or knows its result.
+
+    Raises:
+        ModelError: The receipt, or an engine in it, is not what it says.
+    """
+    assert made.packed is not None
+    received = step(
+        Receive(), ReceiveInputs(kit=made.packed.kit, receipt=receipt), label=f"receipt of {profile.name}"
+    )
+    sources = {variant.precision: variant for variant in made.variants}
+    arrived = [one for one in received.candidates if one.engine is not None]
+    engines = tuple(
+        Variant(
+            form="build",
+            precision=one.precision,
+            runtime=profile.runtime,
+            model=one.engine,
+            parent=sources[one.precision],
+            candidate=True,
+            detections=one.detections,
+            measured=(received.measured, place),
+        )
+        for place, one in enumerate(arrived)
+        if one.engine is not None
+    )
+    return OnBoard(variants=engines, received=received)
 
 
 def technical(profile: TargetProfile) -> TargetProfile:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 from pipeline.config import Config
+from pipeline.forms import Made, OnBoard
 from pipeline.plan import (
     check_early,
     make_candidates,
     make_shared,
     prepare_data,
     refuse_impossible,
+    take_in,
     technical,
 )
+from pipeline.receipts import find_receipt
 from pipeline.runner import fresh, key_record, result_of
 from pipeline.store import Store
 from pipeline.upkeep import Listed, ls
@@ -65,6 +68,12 @@ class Pending:
     def __bool__(self) -> bool:
         raise DependsOnError(f"depends on {self._step}", hint="Run the pipeline up to there.")
 
+    def __le__(self, _other: object) -> bool:
+        return bool(self)
+
+    def __sub__(self, _other: object) -> float:
+        return float(bool(self))
+
 
 @dataclass
 class Preview:
@@ -112,25 +121,48 @@ def _is_pending(value: object) -> bool:
     return isinstance(value, (tuple, list)) and any(map(_is_pending, value))
 
 
-def preview(config: Config, profiles: Sequence[TargetProfile], folder: Path) -> list[Planned]:
+def _on_board(made: Made, profile: TargetProfile, step: Preview) -> OnBoard | None:
+    """Go on with the receipt of a board if there is one; its own work is no step."""
+    if made.packed is None:
+        return None
+    found = None if isinstance(made.packed, Pending) else find_receipt(step.store, made.packed.id)
+    if found is None:
+        title = f"what follows for {profile.name} depends on the work on its board"
+        step.planned.append(Planned(title=title, state="open", seconds=None))
+        return None
+    return take_in(made, profile, found[0], step)
+
+
+def preview(config: Config, profiles: Mapping[str, TargetProfile], folder: Path) -> list[Planned]:
     """Walk the whole plan.
 
     Args:
         config: Of the run.
-        profiles: Of the targets.
+        profiles: Of the targets, by the names that they were asked for.
         folder: Of the project.
     """
     step = Preview(Store(folder / ".edgebound"))
     host = fingerprint(describe_host())
-    refuse_impossible(config, profiles)
+    refuse_impossible(config, profiles.values())
     data, pictures = prepare_data(config, step, folder=folder)
-    asked = {profile.name: profile for profile in profiles}
-    check_early(config, asked, data, pictures=pictures, step=step, folder=folder)
-    shared = make_shared(config, data, pictures=pictures, step=step, folder=folder)
-    for profile in profiles:
+    check_early(config, profiles, data, pictures=pictures, step=step, folder=folder)
+    try:
+        shared = make_shared(config, data, pictures=pictures, step=step, folder=folder)
+    except DependsOnError as exc:
+        step.planned.append(Planned(title=f"what follows {exc.what}", state="open", seconds=None))
+        return list(dict.fromkeys(step.planned))
+    for name, profile in profiles.items():
         try:
-            made = make_candidates(config, profile, shared, step=step, host=host)
-            verify(config, technical(profile), shared, made.variants, step=step, host=host)
+            made = make_candidates(config, profile, shared, step=step, host=host, target=name)
+            on_board = _on_board(made, profile, step)
+            verify(
+                config,
+                technical(profile),
+                shared,
+                (*made.variants, *(on_board.variants if on_board else ())),
+                step=step,
+                host=host,
+            )
         except DependsOnError as exc:
             title = f"what follows for {profile.name} {exc.what}"
             step.planned.append(Planned(title=title, state="open", seconds=None))

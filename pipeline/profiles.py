@@ -61,7 +61,9 @@ def find_profiles(asked: Sequence[str]) -> dict[str, TargetProfile]:
     found: dict[str, TargetProfile] = {}
     for target in asked:
         profile = find_profile(target)
-        name = profile.name if _is_file(target) else target
+        asked_for, release = _split(target)
+        own = f"{profile.name}@{release}" if release else profile.name
+        name = own if _is_file(asked_for) else target
         if found.setdefault(name, profile) != profile:
             raise UsageError(f"Two targets are called '{name}'.", hint="Change `name` in your own profile.")
     return found
@@ -69,15 +71,15 @@ def find_profiles(asked: Sequence[str]) -> dict[str, TargetProfile]:
 
 @cache
 def find_profile(target: str) -> TargetProfile:
-    """Find a profile by `name[@jetpack]`, or by the path of a user's own YAML file.
+    """Find a profile by `name[@jetpack]`, or by the path of a user's own YAML file, as `mast.yaml[@jetpack]`.
 
     Raises:
         UsageError: There is none, or it has no such JetPack release.
         ConfigError: The file is wrong; with all problems and their lines.
     """
-    if _is_file(target):
-        return _load(Path(target))
-    name, _, jetpack = target.partition("@")
+    name, jetpack = _split(target)
+    if _is_file(name):
+        return _load(Path(name), asked=jetpack)
     if name not in profile_names():
         near = difflib.get_close_matches(name, profile_names(), n=1)
         raise UsageError(
@@ -85,6 +87,12 @@ def find_profile(target: str) -> TargetProfile:
             hint=f"Known: {', '.join(profile_names())}; or give the path of your own profile.yaml.",
         )
     return _load(_FOLDER / f"{name}.yaml", asked=jetpack)
+
+
+def _split(target: str) -> tuple[str, str]:
+    """Give the name or path, and the JetPack release that is asked for or ""; folders may have an '@' too."""
+    name, _, jetpack = target.rpartition("@")
+    return (name, jetpack) if name and not _is_file(target) else (target, "")
 
 
 def _is_file(target: str) -> bool:
@@ -95,7 +103,13 @@ def _load(file: Path, asked: str = "") -> TargetProfile:
     source = load_source(file)
     written = parse(_Written, source, hint=_HINT)
     if asked and asked not in _releases(written):
-        raise _refusal(written, asked)
+        raise _refusal(written, asked, file)
+    if asked not in {"", written.jetpack} and written.runtime_version:
+        raise UsageError(
+            f"{source.place(('runtime_version',))}: TensorRT {written.runtime_version} is for JetPack "
+            f"{written.jetpack or 'none'}, and {asked} is asked for.",
+            hint="Leave `runtime_version` out: the release decides it. Or write a file for each release.",
+        )
     profile = _resolve(written, asked or written.jetpack, has_dialect="dialect" in source.values)
     problems = list(_problems(profile, source))
     if problems:
@@ -107,16 +121,17 @@ def _releases(written: TargetProfile) -> Mapping[str, JetPack]:
     return load_jetpacks(written.module) if written.module else {}
 
 
-def _refusal(written: TargetProfile, asked: str) -> UsageError:
+def _refusal(written: TargetProfile, asked: str, file: Path) -> UsageError:
     name, takes = written.name, _releases(written)
+    own = file.parent != _FOLDER
+    what = f"Target '{name}' is not described for JetPack {asked}."
     if not takes:
-        return UsageError(
-            f"Target '{name}' is not described for JetPack {asked}.", hint=f"'{name}' has no JetPack."
-        )
-    known = f"Known: {', '.join(f'{name}@{one}' for one in takes)}."
+        lacks = f"{file} names no `module`, which decides what releases there are." if own else ""
+        return UsageError(what, hint=lacks or f"'{name}' has no JetPack.")
+    known = f"Known: {', '.join(f'{file if own else name}@{one}' for one in takes)}."
     if asked in load_jetpacks():
-        return UsageError(f"JetPack {asked} does not run on {written.device}.", hint=known)
-    return UsageError(f"Target '{name}' is not described for JetPack {asked}.", hint=known)
+        what = f"JetPack {asked} does not run on {written.device}."
+    return UsageError(what, hint=known)
 
 
 def _resolve(written: _Written, jetpack: str, *, has_dialect: bool) -> TargetProfile:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from pipeline.forms import Made, Verified
+from pipeline.board import doubts_of
+from pipeline.forms import Cost, Made, Variant, Verified
 from pipeline.int8 import Placement
 from pipeline.ladder import (
     MISSING,
@@ -22,11 +24,66 @@ from stages.artifact import walk
 from stages.data import Prepared
 from stages.train import Trained
 from stages.verify import Compared
+from targets.receipt import EngineReceipt, Receipt
 
 
-def rungs(forms: Sequence[Verified], runner: Runner) -> tuple[Rung, ...]:
-    """Give the ladder of one target, not judged yet."""
-    return tuple(_rung(form, runner) for form in forms)
+def rungs(
+    forms: Sequence[Verified], runner: Runner, costs: Mapping[str, Cost], receipt: Receipt | None = None
+) -> tuple[Rung, ...]:
+    """Give the ladder of one target, not judged yet; with what its board says of the engines."""
+    ladder = tuple(_costed(_rung(form, runner), form.variant, costs) for form in forms)
+    if receipt is None:
+        return ladder
+    told = {one.precision: one for one in receipt.engines}
+    on_board = (_told(rung, told[rung.precision], receipt) if rung.candidate else rung for rung in ladder)
+    failed = (_failed(one, ladder) for one in receipt.engines if one.failed)
+    return (*on_board, *failed)
+
+
+def _costed(rung: Rung, variant: Variant, costs: Mapping[str, Cost]) -> Rung:
+    """Give a rung with what it costs: what is counted for it, or for the form it was made from."""
+    at: Variant | None = variant
+    while at is not None and at.id not in costs:
+        at = at.parent if at.runtime != "pytorch" else None
+    return rung if at is None else replace(rung, gmac=costs[at.id].gmac, parameters=costs[at.id].parameters)
+
+
+def _told(rung: Rung, one: EngineReceipt, receipt: Receipt) -> Rung:
+    """Give a rung with what only the board can tell."""
+    unsteady = tuple(
+        f"the latency of {one.id} never became steady" for timing in one.timings[:1] if not timing.steady
+    )
+    return replace(
+        rung,
+        simulated=receipt.simulated,
+        doubts=(*doubts_of(receipt), *unsteady),
+        memory_mib=math.nan if one.memory_mib is None else one.memory_mib,
+    )
+
+
+def _failed(one: EngineReceipt, ladder: Sequence[Rung]) -> Rung:
+    """Give a rung for an engine that its board could not build."""
+    made_from = next(
+        rung for rung in reversed(ladder) if rung.precision == one.precision and not rung.candidate
+    )
+    return replace(
+        made_from,
+        id=f"build-{one.precision}",
+        parent=made_from.id,
+        form="build",
+        candidate=True,
+        verdict="unsupported" if one.unsupported else "error",
+        reasons=(one.failed,),
+        map50_95=math.nan,
+        map50=math.nan,
+        drift_pt=math.nan,
+        step_drift_pt=math.nan,
+        drift_ci_pt=MISSING,
+        step_drift_ci_pt=MISSING,
+        size_bytes=0,
+        classes=(),
+        f1_threshold=math.nan,
+    )
 
 
 def _rung(form: Verified, runner: Runner) -> Rung:

@@ -19,7 +19,7 @@ from targets.errors import DiskFullError, EdgeboundError
 
 InputsT = TypeVar("InputsT")
 ResultT = TypeVar("ResultT")
-STAGES = ("data", "train", "export", "check", "quantize", "build", "verify")
+STAGES = ("data", "train", "prune", "export", "check", "quantize", "build", "verify")
 _FULL_BYTES = 1 << 20  # less than this free, and a foreign package's failure to write needs no other reason
 
 
@@ -138,10 +138,14 @@ class Runner:
         """Give the step that a result came from."""
         return self._by_result[id(result)][1]
 
-    def _remember(self, result: object, done: Done) -> None:
+    def tell(self, done: Done) -> None:
+        """Take note of work that is done, by a step or on a board."""
         self.done.append(done)
-        self._by_result[id(result)] = (result, done)  # holding it keeps its id its own
         self.reporter.finished(done)
+
+    def _remember(self, result: object, done: Done) -> None:
+        self._by_result[id(result)] = (result, done)  # holding it keeps its id its own
+        self.tell(done)
 
     def _make(self, stage: Stage[Any, Any], inputs: object, record: dict[str, Any], key: str) -> Entry:
         out = self.store.work(key)

@@ -41,6 +41,8 @@ def show(report: RunReport) -> None:
             console.print(_ladder(target))
         if target.engine:
             console.print(f"  engine  {escape(target.engine)}", soft_wrap=True)
+        if target.kit:
+            console.print(f"  kit     {escape(target.kit)}", soft_wrap=True)
     if report.error:
         console.print(f"error: {report.error.what}\nhint:  {report.error.hint}", markup=False, soft_wrap=True)
     console.print()
@@ -72,8 +74,7 @@ def _ladder(target: TargetResult) -> Table:
 
 
 def _form(rung: Rung) -> str:
-    kind = {"export": "onnx", "quantize": "onnx, simulated"}.get(rung.form, rung.runtime)
-    return f"{kind} {rung.precision}"
+    return f"onnx, simulated {rung.precision}" if rung.form == "quantize" else rung.label
 
 
 def _number(value: float, digits: int) -> str:

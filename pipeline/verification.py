@@ -18,6 +18,8 @@ from stages.verify import (
     Measure,
     Measured,
     MeasureInputs,
+    Score,
+    ScoreInputs,
 )
 from targets.profile import TargetProfile
 
@@ -42,8 +44,8 @@ def verify(
         host: Fingerprint of this machine; engines' kernels depend on it, so their results do.
     """
     evaluated = {one.id: evaluate(one, profile, shared, step=step, host=host) for one in variants}
-    engines = [one for one in variants if one.candidate]
-    measured = _measure(config, profile, shared, engines, step=step, host=host) if engines else None
+    here = [one for one in variants if one.candidate and one.measured is None]
+    timed = _measure(config, profile, shared, here, step=step, host=host) if here else None
     compare = Compare(resamples=config.verify.resamples)
     base = variants[0]
 
@@ -65,14 +67,17 @@ def verify(
             evaluated=evaluated[one.id],
             drift=drifts.get(one.id),
             step_drift=drifts.get(one.id) if one.parent in (None, base) else drift(one.parent, one),
-            measured=(measured, engines.index(one)) if measured is not None and one.candidate else None,
+            measured=(timed, here.index(one)) if timed is not None and one in here else one.measured,
         )
         for one in variants
     ]
 
 
 def evaluate(variant: Variant, profile: TargetProfile, shared: Shared, *, step: Step, host: str) -> Evaluated:
-    """Evaluate one form; an ONNX file in float simulation, an engine by its own kernels."""
+    """Evaluate one form; an ONNX file in float simulation, an engine by its own kernels, maybe on a board."""
+    if variant.detections is not None:
+        found = ScoreInputs(detections=variant.detections, index=shared.data.index, model=variant.model)
+        return step(Score(), found, label=variant.title)
     stage = Evaluate(runtime=variant.runtime, simulate=not variant.candidate and variant.runtime != "pytorch")
     inputs = EvaluateInputs(
         model=variant.model,

@@ -62,6 +62,11 @@ def load_source(file: Path) -> Source:
 def _places(node: Any, path: KeyPath, file: str) -> Iterator[tuple[KeyPath, str]]:
     import yaml
 
+    if isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            inner = (*path, str(number))
+            yield inner, f"{file}:{item.start_mark.line + 1}"
+            yield from _places(item, inner, file)
     if not isinstance(node, yaml.MappingNode):
         return
     for key, value in node.value:
@@ -130,6 +135,9 @@ def parse(kind: type[T], source: Source, *, hint: str) -> T:
 
 def _unknown_keys(kind: Any, values: Any, path: KeyPath, source: Source) -> Iterator[str]:
     kind = next((one for one in (kind, *get_args(kind)) if is_dataclass(one)), None)
+    if isinstance(values, list):
+        for number, value in enumerate(values):
+            yield from _unknown_keys(kind, value, (*path, str(number)), source)
     if kind is None or not isinstance(values, dict):
         return
     known = {field.name for field in fields(kind)}

@@ -75,6 +75,7 @@ class Build:
             profile=inputs.profile,
             precision=self.precision,
             runtime_version=runtime.version(),
+            facts=runtime.facts(),
         )
         size_bytes = sum(file.size for name, file in manifest.files.items() if name != MODEL_JSON)
         return Built(engine=Artifact.of(engine), size_bytes=size_bytes)

@@ -1,7 +1,7 @@
 """Checkpoint: trained weights with all it takes to rebuild their module, and no pickle.
 
 A folder of `model.safetensors` (FP32), `architecture.json`, `model.json` and, for people who go on in
-Ultralytics, `best.pt`.
+Ultralytics, `best.pt`, which is called `pruned.pt` where its widths are no longer those of its description.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from safetensors.torch import save as to_safetensors
 from torch import nn
 
 from stages.artifact import Artifact
+from stages.widths import Widths, changed_widths, set_widths
 from stages.yolo import ULTRALYTICS_VERSION, build_detector, register_modules
 from targets.errors import ModelError
 from targets.model import ModelSpec, load_model_spec
@@ -25,15 +26,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, 2)  # 1 had no provenance
 ARCHITECTURE = "architecture.json"
 WEIGHTS = "model.safetensors"
 
-Widths = dict[str, list[int]]
-"""By module: input and output channels and groups of a convolution; channels of a normalisation."""
 
-
-def save_checkpoint(module: nn.Module, *, spec: ModelSpec, packages: Sequence[str], folder: Path) -> None:
+def save_checkpoint(
+    module: nn.Module,
+    *,
+    spec: ModelSpec,
+    packages: Sequence[str],
+    folder: Path,
+    provenance: Mapping[str, object] | None = None,
+) -> None:
     """Write a checkpoint folder, whole or not at all.
 
     Args:
@@ -41,6 +47,7 @@ def save_checkpoint(module: nn.Module, *, spec: ModelSpec, packages: Sequence[st
         spec: Goes into `model.json`.
         packages: Of the user, that define classes which `module` has.
         folder: Must not exist.
+        provenance: How a pruned model was cut, for JSON; None for one that was not.
 
     Raises:
         ModelError: The module does more than its description and its weights say.
@@ -53,7 +60,8 @@ def save_checkpoint(module: nn.Module, *, spec: ModelSpec, packages: Sequence[st
         "schema": SCHEMA,
         "yaml": module.yaml,
         "packages": list(packages),
-        "widths": _changed_widths(fresh, module),
+        "widths": changed_widths(fresh, module),
+        "provenance": dict(provenance or {}),
     }
     (partial / ARCHITECTURE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     tensors = {
@@ -63,7 +71,8 @@ def save_checkpoint(module: nn.Module, *, spec: ModelSpec, packages: Sequence[st
     spec.save(partial)
     rebuilt = load_module(Artifact(partial, ""))
     _compare(module, rebuilt)
-    torch.save(_for_ultralytics(rebuilt, spec), partial / "best.pt")
+    name = "best.pt" if provenance is None else "pruned.pt"
+    torch.save(_for_ultralytics(rebuilt, spec), partial / name)
     partial.rename(folder)
 
 
@@ -78,8 +87,7 @@ def load_module(checkpoint: Artifact) -> Any:
     record = _load_architecture(checkpoint / ARCHITECTURE)
     register_modules(record["packages"])
     module = build_detector(record["yaml"], classes=len(spec.class_names))
-    for name, width in record["widths"].items():
-        _resize(module, name, width)
+    _set_widths(module, record["widths"], checkpoint / ARCHITECTURE)
     try:
         module.load_state_dict(load_file(checkpoint / WEIGHTS), strict=True)
     except (OSError, SafetensorError, RuntimeError) as exc:
@@ -94,59 +102,56 @@ def load_module(checkpoint: Artifact) -> Any:
     return module.float().eval()
 
 
+def load_packages(checkpoint: Artifact) -> tuple[str, ...]:
+    """Give the packages of the user that define classes which the module has.
+
+    Raises:
+        ModelError: The folder is not a checkpoint, or is damaged.
+    """
+    return tuple(_load_architecture(checkpoint / ARCHITECTURE)["packages"])
+
+
+def load_provenance(checkpoint: Artifact) -> dict[str, Any] | None:
+    """Give how the model was pruned; None if it was not.
+
+    Raises:
+        ModelError: The folder is not a checkpoint, or is damaged.
+    """
+    return _load_architecture(checkpoint / ARCHITECTURE)["provenance"] or None
+
+
 def _load_architecture(path: Path) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        newer = record["schema"] > SCHEMA
-    except (OSError, ValueError, KeyError, TypeError) as exc:
+        version = record["schema"]
+        record.setdefault("provenance", {})
+        complete = version not in READABLE or {"yaml", "packages", "widths"} <= set(record)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         raise ModelError(
             f"{path} cannot be read as the description of a checkpoint: {exc}",
             hint="Give the checkpoint folder that training wrote.",
         ) from exc
-    if newer:
+    if version not in READABLE:
         raise ModelError(
-            f"{path} has format version {record['schema']}; this program reads up to {SCHEMA}.",
-            hint="Update edgebound on this machine.",
+            f"{path} has format version {version}; this program reads {READABLE[0]} to {READABLE[-1]}.",
+            hint="Update edgebound on this machine, or write the checkpoint again with this one.",
+        )
+    if not complete:
+        raise ModelError(
+            f"{path} is no complete description of a checkpoint.",
+            hint="Give the checkpoint folder that training wrote.",
         )
     return record
 
 
-def _width(part: nn.Module) -> list[int] | None:
-    if isinstance(part, nn.Conv2d):
-        return [part.in_channels, part.out_channels, part.groups]
-    if isinstance(part, nn.BatchNorm2d):
-        return [part.num_features]
-    return None
-
-
-def _changed_widths(fresh: nn.Module, module: nn.Module) -> Widths:
-    """Give the widths in which `module` differs from the `fresh` build of its description.
-
-    Ultralytics keeps the wide class branch of pretrained weights when the number of classes changes.
-    """
-    before = {name: _width(part) for name, part in fresh.named_modules()}
-    after = {name: _width(part) for name, part in module.named_modules()}
-    return {name: width for name, width in after.items() if width and width != before.get(name)}
-
-
-def _resize(module: nn.Module, name: str, width: Sequence[int]) -> None:
-    parent = module.get_submodule(name.rpartition(".")[0])
-    old = module.get_submodule(name)
-    if isinstance(old, nn.Conv2d):
-        inputs, outputs, groups = width
-        new: nn.Module = nn.Conv2d(
-            inputs,
-            outputs,
-            old.kernel_size,
-            old.stride,
-            old.padding,
-            old.dilation,
-            groups,
-            old.bias is not None,
-        )
-    else:
-        new = nn.BatchNorm2d(width[0], eps=old.eps, momentum=old.momentum)
-    setattr(parent, name.rpartition(".")[2], new)
+def _set_widths(module: nn.Module, widths: Widths, path: Path) -> None:
+    try:
+        set_widths(module, widths)
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as exc:
+        raise ModelError(
+            f"{path} gives widths that its model cannot have: {exc}",
+            hint="Give the checkpoint folder as pruning wrote it.",
+        ) from exc
 
 
 def _compare(module: nn.Module, rebuilt: nn.Module) -> None:

@@ -91,11 +91,12 @@ def _names(model: ModelProto) -> Iterator[str | bytes]:
 def _graphs_within(graph: GraphProto) -> Iterator[GraphProto]:
     yield graph
     for node in graph.node:
-        for body in _bodies(node):
+        for body in bodies_of(node):
             yield from _graphs_within(body)
 
 
-def _bodies(node: NodeProto) -> Iterator[GraphProto]:
+def bodies_of(node: NodeProto) -> Iterator[GraphProto]:
+    """Give the graphs that are attributes of a node."""
     for attribute in node.attribute:
         if attribute.HasField("g"):
             yield attribute.g
@@ -105,7 +106,7 @@ def _bodies(node: NodeProto) -> Iterator[GraphProto]:
 def _nodes_within(function: FunctionProto) -> Iterator[NodeProto]:
     yield from function.node
     for node in function.node:
-        for body in _bodies(node):
+        for body in bodies_of(node):
             for graph in _graphs_within(body):
                 yield from graph.node
 
@@ -115,7 +116,7 @@ def _embed(path: Path, model: ModelProto) -> None:
     """Read every external tensor into the model."""
     from onnx import TensorProto
 
-    room = MAX_BYTES - model.ByteSize()
+    room = MAX_BYTES - path.stat().st_size  # protobuf would have to serialize the model to tell its size
     for tensor in _tensors(model):
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
             tensor.raw_data = _read_external(path, tensor, room)
@@ -207,7 +208,7 @@ def _refuse_circle(path: Path, nodes: list[NodeProto]) -> None:
 
 def _reads(node: NodeProto) -> set[str]:
     """Give the names of the values that a node needs; its bodies may read those around them."""
-    return set(node.input).union(*map(_captured, _bodies(node)))
+    return set(node.input).union(*map(_captured, bodies_of(node)))
 
 
 def _captured(graph: GraphProto) -> set[str]:

@@ -34,9 +34,11 @@ from ultralytics.data.dataset import YOLODataset
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.nn import tasks
 from ultralytics.nn.modules import C2f
-from ultralytics.nn.modules.head import OBB, Detect, Pose, Segment, WorldDetect, YOLOEDetect
+from ultralytics.nn.modules import block as blocks
+from ultralytics.nn.modules import conv as convs
+from ultralytics.nn.modules.head import OBB, Detect, Pose, Segment, WorldDetect, YOLOEDetect, v10Detect
 from ultralytics.nn.tasks import DetectionModel, load_checkpoint
-from ultralytics.utils import LOGGER, SETTINGS
+from ultralytics.utils import DEFAULT_CFG, LOGGER, SETTINGS
 from ultralytics.utils.downloads import attempt_download_asset
 
 from targets.errors import EdgeboundError, ModelError, UsageError
@@ -46,17 +48,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "DEFAULT_CFG",
     "ULTRALYTICS_VERSION",
     "C2f",
     "Detect",
     "DetectionModel",
     "DetectionTrainer",
     "YOLODataset",
+    "blocks",
     "build_detector",
     "check_detector",
+    "convs",
     "download_weights",
     "load_checkpoint",
     "register_modules",
+    "v10Detect",
 ]
 
 # Importing it takes all but one thread from OpenCV, and one from every child process.

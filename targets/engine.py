@@ -3,9 +3,9 @@
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Optional
 
 from targets.errors import ModelError
 from targets.profile import Budgets, Dialect, Precision, Rates, RuntimeName, TargetProfile
@@ -40,6 +40,7 @@ class Manifest:
         profile: Target it was built for.
         precision: Of the candidate.
         files: All files of the folder but the manifest, by name.
+        facts: What it depends on beside the version: `sm`, `gpu`, `cuda` of a TensorRT plan.
         schema: Version of this file's format.
     """
 
@@ -48,11 +49,17 @@ class Manifest:
     profile: TargetProfile
     precision: Precision
     files: Mapping[str, EngineFile]
+    facts: Mapping[str, str] = field(default_factory=dict)
     schema: int = SCHEMA
 
 
 def write_manifest(
-    folder: Path, *, profile: TargetProfile, precision: Precision, runtime_version: str
+    folder: Path,
+    *,
+    profile: TargetProfile,
+    precision: Precision,
+    runtime_version: str,
+    facts: Optional[Mapping[str, str]] = None,
 ) -> Manifest:
     """Describe all files that are in `folder` now, and write the manifest beside them."""
     files = {path.name: _describe(path) for path in sorted(folder.iterdir()) if path.name != FILE_NAME}
@@ -62,6 +69,7 @@ def write_manifest(
         profile=profile,
         precision=precision,
         files=files,
+        facts=dict(facts or {}),
     )
     text = json.dumps(asdict(manifest), indent=2, sort_keys=True) + "\n"
     (folder / FILE_NAME).write_text(text, encoding="utf-8")

@@ -3,6 +3,7 @@
 import json
 import pkgutil
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from targets.profile import Dialect
@@ -39,6 +40,7 @@ class JetPack:
     source: str
 
 
+@lru_cache(maxsize=None)
 def load_jetpacks(module: str = "") -> Mapping[str, JetPack]:
     """Give the known JetPack releases, oldest first; of one family of modules, or all."""
     found = [
@@ -62,6 +64,7 @@ def number(version: str) -> Tuple[int, ...]:
     return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else ()
 
 
+@lru_cache(maxsize=None)
 def _load() -> Dict[str, Any]:
     data = pkgutil.get_data(__name__, "platforms.json")
     assert data is not None, "the package is incomplete"

@@ -75,6 +75,7 @@ class TargetProfile:
         precisions: Candidates to build, fastest last.
         dla: Deep learning accelerator cores that TensorRT can use; 0 where the JetPack release cannot.
         local: An engine for it can be built and run on this machine.
+        machine: Of its CPU, as `uname -m` says, `aarch64`; empty where only the module counts.
         threads: CPU threads of an engine; 0 leaves the choice to the runtime.
         budgets: Limits of the application.
         rates: Of the device, in its fastest power mode.
@@ -98,6 +99,7 @@ class TargetProfile:
     budgets: Budgets = field(default_factory=Budgets)
     rates: Rates = field(default_factory=Rates)
     module: str = ""
+    machine: str = ""
     jetpacks: Tuple[str, ...] = ()
     memory_gb: Optional[float] = None
     power_modes: Tuple[str, ...] = ()

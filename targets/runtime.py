@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Protocol
+from typing import TYPE_CHECKING, Callable, Dict, Protocol
 
 from targets.profile import TargetProfile
 
@@ -25,6 +25,14 @@ class Runtime(Protocol):
 
         Raises:
             EvidenceError: It is not installed.
+        """
+        ...
+
+    def facts(self) -> Dict[str, str]:
+        """Give what an engine depends on beside the version, as `sm` of a GPU; nothing for CPUs.
+
+        Raises:
+            EvidenceError: The runtime's machine is not here.
         """
         ...
 

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from pipeline.cli.boards import accept, kit
 from pipeline.cli.check import check
 from pipeline.cli.options import (
     HERE,
@@ -32,7 +33,7 @@ from pipeline.cli.options import (
 from pipeline.cli.store import store_app
 from pipeline.cli.targets import targets
 
-Until = Literal["data", "train", "export", "check", "quantize", "build", "verify"]
+Until = Literal["data", "train", "prune", "export", "check", "quantize", "build", "verify"]
 
 app = typer.Typer(
     name="pipeline",
@@ -71,6 +72,7 @@ def run(  # noqa: PLR0913
     from pipeline.conduct import Request, conduct
     from pipeline.config import load_config
     from pipeline.gate import exit_code
+    from pipeline.kits import Order
     from pipeline.profiles import find_profiles
     from pipeline.progress import display
     from pipeline.summary import show
@@ -82,6 +84,7 @@ def run(  # noqa: PLR0913
             profiles=find_profiles(target or ["cpu"]),
             folder=root,
             until=until or "",
+            order=Order(config=str(config or ""), settings=tuple(settings or ()), demo=demo),
         )
         with interruptible(), display() as reporter:
             report = conduct(request, reporter)
@@ -115,7 +118,7 @@ def plan(
 
     with errors(as_json=as_json):
         import_from(root)
-        profiles = [*find_profiles(target or ["cpu"]).values()]
+        profiles = find_profiles(target or ["cpu"])
         planned = preview(load_config(config, settings or [], demo=demo, folder=root), profiles, root)
         show_plan(planned)
     if as_json:
@@ -146,6 +149,12 @@ app.command()(targets)
 
 
 app.command()(check)
+
+
+app.command()(kit)
+
+
+app.command()(accept)
 
 
 @app.command()

@@ -110,7 +110,10 @@ def _show_verdict(console: Console, name: str, model: str, inspected: Inspected)
     from rich.markup import escape
 
     word = "[bold red]cannot run[/]" if inspected.unsupported else "[bold green]can run[/]"
-    console.print(f"[bold]{name}[/] {word} {model}")
+    asked = inspected.confirmed_by
+    console.print(
+        f"[bold]{name}[/] {word} {model}" + (f" (TensorRT {asked} here was asked)" if asked else "")
+    )
     if inspected.dla is not None:
         for line in inspected.dla.told()[:_DLA_LINES]:
             console.print(f"  {escape(line)}")

@@ -9,8 +9,10 @@ from importlib import resources
 from typing import Any
 
 from pipeline.ladder import LatencyFigures, Rung, RunReport, TargetResult
+from pipeline.report.board import board_block
 from pipeline.report.charts import drift_chart, latency_chart, training_chart
 from pipeline.report.drawing import HATCH
+from pipeline.report.frontier import frontier_sheet
 from pipeline.report.int8 import placement_details, search_block
 from pipeline.report.markup import Markup, Node, render, tag
 from pipeline.report.parts import block, details, listed
@@ -49,6 +51,7 @@ def page(report: RunReport) -> str:
             _verdict(report),
             [_target(name, target, report) for name, target in report.targets.items()],
             _training(report),
+            frontier_sheet(report),
             _data(report),
             _provenance(report),
         ),
@@ -126,6 +129,7 @@ def _target(name: str, target: TargetResult, report: RunReport) -> Markup:
             f"{_where(target)} One picture at a time, candidates in turn. Lines mark p50, p90 and p99.",
             latency_chart(target),
         ),
+        board_block(target),
         block(
             "AP by class",
             "A class that gets lost hides in the mean. Click a heading to sort.",

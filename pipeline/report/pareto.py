@@ -45,8 +45,13 @@ def cost_words(search: Search) -> str:
     return "ms, predicted" if search.cost_unit == "ms" else "% of float, predicted"
 
 
-def pareto_chart(search: Search) -> Markup | None:
-    """Draw drift against latency, or against what the cost model predicts where nothing was measured."""
+def pareto_chart(search: Search, unit: str = "") -> Markup | None:
+    """Draw drift against latency, or against what the cost model predicts where nothing was measured.
+
+    Args:
+        search: With its trials.
+        unit: Of the costs, in words; by default the cost model's.
+    """
     timed = is_timed(search)
     points = [
         _Point(one, number, one.p50_ms if timed else cost_of(one, search))
@@ -56,7 +61,7 @@ def pareto_chart(search: Search) -> Markup | None:
     if len(points) < 2:
         return None
     across, up = _across(points), _up(points, search.budget_pt)
-    unit = "milliseconds, p50" if timed else cost_words(search)
+    unit = unit or ("milliseconds, p50" if timed else cost_words(search))
     chosen = next((one for one in points if one.trial.chosen), points[0])
     drawn = svg(_HEIGHT, _ground(across, up, search.budget_pt), _front(points, across, up), [
         _marks(one, across, up, search.budget_pt) for one in points

@@ -61,11 +61,16 @@ def ladder_table(target: TargetResult) -> Markup:
     depths: dict[str | None, int] = {None: -1}
     for rung in target.ladder:
         depths[rung.id] = depths.get(rung.parent, -1) + 1
-    rows = [_rung(rung, depth=depths[rung.id], ships=rung.id == target.ships) for rung in target.ladder]
-    return scrolling("Ladder", table(head(*_LADDER), rows))
+    counted = any(math.isfinite(rung.gmac) for rung in target.ladder)
+    rows = [
+        _rung(rung, depth=depths[rung.id], ships=rung.id == target.ships, counted=counted)
+        for rung in target.ladder
+    ]
+    names = (*_LADDER, "GMAC#", "parameters, 10⁶#") if counted else _LADDER
+    return scrolling("Ladder", table(head(*names), rows))
 
 
-def _rung(rung: Rung, *, depth: int, ships: bool) -> Markup:
+def _rung(rung: Rung, *, depth: int, ships: bool, counted: bool) -> Markup:
     latency = rung.latency_ms
     times = (latency.p50, latency.p90, latency.p99) if latency else (math.nan,) * 3
     note = "engine" if rung.candidate else "baseline" if rung.parent is None else None
@@ -79,6 +84,7 @@ def _rung(rung: Rung, *, depth: int, ships: bool) -> Markup:
         *_drifts(rung),
         *map(number, times),
         tag("td", size(rung.size_bytes), class_="number", data_sort=rung.size_bytes),
+        (number(rung.gmac, 3), number(rung.parameters / 1e6 or math.nan, 2)) if counted else None,
     )
     classes = "lineage ships" if ships else "lineage"
     return tag("tr", cells, class_=classes, style=f"--depth:{depth}")

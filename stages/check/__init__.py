@@ -73,10 +73,12 @@ class Answer:
     Attributes:
         findings: Errors first.
         dla: What its DLA would run; None where it has none.
+        confirmed_by: Version of the TensorRT whose own parser was asked too; "" where tables alone answered.
     """
 
     findings: tuple[Finding, ...]
     dla: Placement | None = None
+    confirmed_by: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +155,6 @@ def check_for_all(
         ModelError: It is no ONNX model, or none that can be trusted.
         EvidenceError: A runtime that has to be asked is not installed.
     """
-    from stages.check.examine import examine
-    from stages.onnx_files import load_onnx
+    from stages.check.examine import examine, load_named
 
-    return examine(load_onnx(path), profiles, timeout_s=timeout_s)
+    return examine(load_named(path), profiles, timeout_s=timeout_s)

@@ -1,4 +1,4 @@
-"""Asking a runtime, in a child process, whether it takes models."""
+"""Asking a library, in a child process, what it says of models: it may crash there, or not end."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -16,66 +14,57 @@ import stages
 from targets.errors import EvidenceError
 
 _ROOT = Path(stages.__file__).parent.parent  # `-m` looks for our packages in the current folder first
-_EXTRAS = {"openvino": "cpu", "onnxruntime": "onnx"}
+_EXTRAS = {"openvino": "cpu", "onnxruntime": "onnx", "onnx": "onnx"}
 
 
 def ask(
-    runtime: Literal["openvino", "onnxruntime"], models: Sequence[bytes], *, timeout_s: float
+    library: Literal["openvino", "onnxruntime", "onnx"], folder: Path, count: int, *, timeout_s: float
 ) -> list[str]:
-    """Give the runtime's complaint about each model; "" where it takes the model.
+    """Give the library's complaint about each model; "" where it takes the model.
 
-    A model at which the runtime crashes, or that it does not finish, costs that model's answer and no other.
+    A model at which the library crashes, or that it does not finish, costs that model's answer and no other.
 
     Args:
-        runtime: Who is asked.
-        models: ONNX files, external data included.
-        timeout_s: How long one child may take, for all models that it is given.
+        library: Who is asked; `onnx` infers shapes, and writes what it finds as `0.inferred` and so on.
+        folder: Where the models lie, as `0.onnx`, `1.onnx` and so on.
+        count: How many they are.
+        timeout_s: How long the library may look at one model.
 
     Raises:
-        EvidenceError: The runtime is not installed.
+        EvidenceError: The library is not installed.
     """
-    if importlib.util.find_spec(runtime) is None:
+    if importlib.util.find_spec(library) is None:
         raise EvidenceError(
-            f"{runtime} is not installed here, so it cannot be asked.",
-            hint=f"pip install 'edgebound[{_EXTRAS[runtime]}]'",
+            f"{library} is not installed here, so it cannot be asked.",
+            hint=f"pip install 'edgebound[{_EXTRAS[library]}]'",
         )
     answers: list[str] = []
-    while len(answers) < len(models):
-        given, death = _ask_child(runtime, models[len(answers) :], timeout_s)
+    while len(answers) < count:
+        given, code = _ask_child(library, folder, len(answers), timeout_s)
         answers += given
-        if len(answers) < len(models):
-            answers.append(death)
+        if len(answers) < count:
+            answers.append(_death(code, timeout_s))
     return answers
 
 
-def _ask_child(runtime: str, models: Sequence[bytes], timeout_s: float) -> tuple[list[str], str]:
-    """Give the answers of one child, and what happened to it if they are not all."""
+def _ask_child(library: str, folder: Path, first: int, timeout_s: float) -> tuple[list[str], int]:
+    """Give the answers of one child, from the model `first` on, and its exit code."""
     from stages.check import probe
 
-    with tempfile.TemporaryFile() as stdin:  # one more copy of large models in memory would be one too many
-        for model in models:
-            stdin.write(len(model).to_bytes(8, "little"))
-            stdin.write(model)
-        stdin.seek(0)
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", probe.__name__, runtime],
-                stdin=stdin,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                timeout=timeout_s,
-                cwd=_ROOT,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as exc:
-            return _answers(exc.stdout), f"it did not finish within {timeout_s:g} s."
-    return _answers(done.stdout), f"it crashed ({_manner(done.returncode)})."
+    done = subprocess.run(
+        [sys.executable, "-m", probe.__name__, library, str(folder.resolve()), str(first), str(timeout_s)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=_ROOT,
+        check=False,
+    )
+    complete = done.stdout.split(b"\n")[:-1]
+    return [json.loads(line) for line in complete], done.returncode
 
 
-def _answers(stdout: bytes | None) -> list[str]:
-    """Read the lines that are complete."""
-    return [json.loads(line) for line in (stdout or b"").split(b"\n")[:-1]]
-
-
-def _manner(code: int) -> str:
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+def _death(code: int, timeout_s: float) -> str:
+    if code == -signal.SIGALRM:
+        return f"it did not finish within {timeout_s:g} s."
+    manner = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    return f"it crashed ({manner})."

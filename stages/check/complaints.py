@@ -64,13 +64,16 @@ def _read_openvino(complaint: str, nodes: list[NodeProto]) -> Iterator[Finding]:
         yield from (_finding(name_of(node), op_of(node), reason, _REPLACE) for node in matches)
         if not matches:  # what it made of other operators first
             yield _finding("", op, reason, _REPLACE)
+    places = {name: name_of(node) for node in nodes for name in (*node.output, node.name) if name}
     for op, message in _FAILED.findall(complaint):
-        names = _ONNX_NODE.findall(message)
-        yield _finding(names[0] if names else "", op, f"OpenVINO: {_gist(message)}", _CHANGE)
+        names = _ONNX_NODE.findall(message)  # that of a node's first output, where it read a file
+        node = places.get(names[0], names[0]) if names else ""
+        yield _finding(node, op, f"OpenVINO: {_gist(message)}", _CHANGE)
 
 
 _NOISE = (
     "Exception from",
+    "Loading input model",
     "Check '",
     "FrontEnd API failed",
     "Model wasn't",

@@ -10,7 +10,7 @@ from stages.check import Placement
 from stages.check.complaints import op_of
 from stages.check.view import View, attributes_of, input_of
 from targets.operators.dla import find_dla_support
-from targets.operators.releases import why_no_dla
+from targets.operators.releases import jetpacks_with_dla, spell, why_no_dla
 from targets.profile import TargetProfile
 
 if TYPE_CHECKING:
@@ -29,10 +29,15 @@ def place_on_dla(view: View, nodes: Sequence[NodeProto], profile: TargetProfile)
         nodes: Its nodes, in order.
         profile: Of the target.
     """
-    if profile.dla == 0 or profile.runtime != "tensorrt":
+    if profile.runtime != "tensorrt":
         return None
-    if missing := why_no_dla(profile.runtime_version, profile.sm):
-        return Placement(on_dla=0, on_gpu=0, handovers=0, parts=0, fallen={}, reason=missing)
+    others = jetpacks_with_dla(profile.module)
+    missing = why_no_dla(profile.runtime_version, profile.sm, profile.module)
+    if missing and (profile.dla or others):
+        back = f" JetPack {spell(others, profile.module)} has it." if others else ""
+        return Placement(on_dla=0, on_gpu=0, handovers=0, parts=0, fallen={}, reason=missing + back)
+    if profile.dla == 0:
+        return None
     real = [node for node in nodes if not view.foldable.issuperset(filter(None, node.output))]
     places = {id(node): _why_not(node, view, profile) for node in real}
     real = [node for node in real if places[id(node)] is not None]
@@ -80,6 +85,7 @@ def _parts(on_dla: Sequence[NodeProto]) -> int:
 
     def root(name: str) -> str:
         while group.setdefault(name, name) != name:
+            group[name] = group[group[name]]  # or a long chain is walked for each of its nodes
             name = group[name]
         return name
 

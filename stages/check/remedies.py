@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from targets.operators import OperatorTable, number, tensorrt_versions, versions_with
-from targets.operators.releases import jetpacks_with
+from targets.operators import tensorrt_versions, versions_with
+from targets.operators.releases import jetpacks_with, spell
 from targets.profile import TargetProfile
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _SINCE_OPSET = {
 }  # the ONNX schemas' since_version
 
 
-def advise(node: NodeProto, table: OperatorTable, profile: TargetProfile, *, words: str = "") -> str:
+def advise(node: NodeProto, profile: TargetProfile, *, words: str = "") -> str:
     """Say what to do about a node that TensorRT does not take, or takes only without what `words` say."""
     if words:
         if "zero_point" in words:
@@ -36,7 +36,7 @@ def advise(node: NodeProto, table: OperatorTable, profile: TargetProfile, *, wor
         return "Choose another mode or attribute for this layer, or move it to post-processing."
     standard = node.domain in {"", "ai.onnx"}
     takes = versions_with(node.op_type) if standard else ()
-    hints = [f"TensorRT {_spans(takes)} has it{_on_jetpack(takes, table, profile)}."] if takes else []
+    hints = [f"TensorRT {_spans(takes)} has it{_on_jetpack(node.op_type, profile)}."] if takes else []
     since = _SINCE_OPSET.get(node.op_type) if standard else None
     if since:
         hints.append(f"Export at opset {since - 1}, where it is made of operators that are older.")
@@ -59,16 +59,11 @@ def _spans(versions: tuple[str, ...]) -> str:
     return ", ".join(versions)
 
 
-def _on_jetpack(versions: tuple[str, ...], table: OperatorTable, profile: TargetProfile) -> str:
-    """Give the JetPack releases for the same module whose TensorRT takes it; "" off Jetson."""
-    if not profile.jetpack:
+def _on_jetpack(op: str, profile: TargetProfile) -> str:
+    """Give the JetPack releases for the same module whose TensorRT takes it; "" without a module."""
+    if not profile.module:
         return ""
-    found = [
-        jetpack
-        for one in versions
-        if number(one) != number(table.version)
-        for jetpack in jetpacks_with(one, profile.sm)
-    ]
+    found = jetpacks_with(op, profile.module)
     if found:
-        return f" (JetPack {', '.join(found)})"
+        return f" (JetPack {spell(found, profile.module)})"
     return ", but no JetPack for this module brings it"

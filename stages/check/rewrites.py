@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _INT32_MAX = 2**31 - 1
 _INDICES = {"ArgMax": 0, "ArgMin": 0, "TopK": 1, "NonMaxSuppression": 0, "NonZero": 0, "Shape": 0, "Size": 0}
+_SAME_VALUES = {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Transpose"}
 _INT64, _INT32 = 7, 6  # TensorProto
 
 
@@ -36,7 +37,8 @@ def _arithmetic(node: NodeProto, made: dict[str, NodeProto]) -> list[NodeProto]:
     fmod = attributes_of(node).get("fmod")
     if node.op_type != "Mod" or node.domain not in {"", "ai.onnx"} or (fmod is not None and fmod.i):
         return []
-    if not _is_made_as_index(input_of(node, 0), made):
+    whole = len(node.input) == 2 and len(node.output) == 1
+    if not whole or not _is_made_as_index(input_of(node, 0), made):
         return []
     dividend, divisor, (result,) = node.input[0], node.input[1], node.output
     names = [f"{result}_quotient", f"{result}_multiple"]
@@ -76,11 +78,15 @@ def clamp_constants(model: ModelProto) -> ModelProto | None:
     changed = _copy(model)
     ends = {input_of(node, 2) for node in changed.graph.node if node.op_type == "Slice"}
     others = {name for node in changed.graph.node for name in node.input if node.op_type != "Slice"}
+    ends -= others
     found = False
     for tensor in changed.graph.initializer:
-        if tensor.name not in ends - others or tensor.data_type != _INT64:
+        if tensor.name not in ends or tensor.data_type != _INT64:
             continue
-        values = numpy_helper.to_array(tensor)
+        try:
+            values = numpy_helper.to_array(tensor)
+        except (ValueError, TypeError):  # its data do not fit its shape
+            continue
         clamped = np.clip(values, -_INT32_MAX - 1, _INT32_MAX)
         if not np.array_equal(values, clamped):
             tensor.CopyFrom(numpy_helper.from_array(clamped, tensor.name))
@@ -90,10 +96,11 @@ def clamp_constants(model: ModelProto) -> ModelProto | None:
 
 def _is_made_as_index(name: str, made: dict[str, NodeProto]) -> bool:
     node = made.get(name)
+    while node is not None and node.op_type in _SAME_VALUES:
+        name = input_of(node, 0)
+        node = made.get(name)
     if node is None:
         return False
-    if node.op_type in {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Transpose"}:
-        return _is_made_as_index(node.input[0], made)
     place = _INDICES.get(node.op_type)
     return place is not None and place < len(node.output) and node.output[place] == name
 

@@ -33,7 +33,7 @@ def constant(index: int) -> Rule:
         name = input_of(node, index)
         if not name or name in view.constants:
             return "kept"
-        return "open" if name in view.foldable else "broken"
+        return "open" if name in view.foldable or view.called else "broken"
 
     return rule
 
@@ -43,7 +43,9 @@ def built(index: int) -> Rule:
 
     def rule(node: NodeProto, view: View) -> Verdict:
         name = input_of(node, index)
-        return known(not name or name in view.foldable)
+        if not name or name in view.foldable:
+            return "kept"
+        return "open" if view.called else "broken"
 
     return rule
 
@@ -62,11 +64,23 @@ def zeros(index: int) -> Rule:
 
 
 def rank(index: int, *allowed: int) -> Rule:
-    """An input has one of these numbers of sides."""
+    """An input has one of these numbers of sides, or is left out."""
 
     def rule(node: NodeProto, view: View) -> Verdict:
-        rank = view.rank(input_of(node, index))
+        name = input_of(node, index)
+        rank = view.rank(name)
+        if not name:
+            return "kept"
         return known(None if rank is None else rank in allowed)
+
+    return rule
+
+
+def all_of(*rules: Rule) -> Rule:
+    """Each of several rules is kept; the worst verdict counts."""
+
+    def rule(node: NodeProto, view: View) -> Verdict:
+        return max((one(node, view) for one in rules), key=("kept", "open", "broken").index)
 
     return rule
 
@@ -99,6 +113,29 @@ def absent(*names: str) -> Rule:
     def rule(node: NodeProto, view: View) -> Verdict:
         del view
         return known(not set(names) & attributes_of(node).keys())
+
+    return rule
+
+
+def unset(*names: str) -> Rule:
+    """None of these attributes is set; one that is set to its default, 0, may be taken or not."""
+
+    def rule(node: NodeProto, view: View) -> Verdict:
+        del view
+        found = [one for name, one in attributes_of(node).items() if name in names]
+        if any(one.i or one.f for one in found):
+            return "broken"
+        return "open" if found else "kept"
+
+    return rule
+
+
+def inputs(most: int) -> Rule:
+    """Only the first inputs are given."""
+
+    def rule(node: NodeProto, view: View) -> Verdict:
+        del view
+        return known(not any(node.input[most:]))
 
     return rule
 
@@ -180,6 +217,19 @@ def fixed_shape(node: NodeProto, view: View) -> Verdict:
     """All sides of the first input are known."""
     shape = view.shapes.get(input_of(node, 0))
     return known(None if shape is None else None not in shape)
+
+
+def real_valued(node: NodeProto, view: View) -> Verdict:
+    """The signal has no imaginary part: [batch, length], or [batch, length, 1] and not [batch, length, 2]."""
+    shape = view.shapes.get(input_of(node, 0))
+    if shape is None or (len(shape) == 3 and shape[2] is None):
+        return "open"
+    return known(len(shape) == 2 or (len(shape) == 3 and shape[2] == 1))
+
+
+def axis_before_last(node: NodeProto, view: View) -> Verdict:
+    """`axis` is -2; 2 is the same one of four, but whether the parser sees that is not known."""
+    return "open" if integer("axis", -2, 2)(node, view) == "kept" else integer("axis", -2, -2)(node, view)
 
 
 def fixed_axis(node: NodeProto, view: View) -> Verdict:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from stages.check import Finding
 from stages.check.complaints import name_of, op_of
 from stages.check.data_types import look_at_inputs_and_outputs, look_at_types
+from stages.check.narrowing import look_at_narrowing
 from stages.check.remedies import advise, advise_opset
 from stages.check.restrictions import judge
 from stages.check.view import View
@@ -42,6 +43,7 @@ def compare_with_table(
             if (node.domain, node.op_type) not in functions:  # its body is a part of its own
                 found += _look_at(node, view, table, profile)
         found += _gathered(nodes, view, table)
+        found += look_at_narrowing(nodes, view, table)
     found += look_at_inputs_and_outputs(model, table)
     found += _look_at_release([node for _, nodes in parts for node in nodes], table, profile)
     return tuple(sorted(found, key=lambda one: one.severity))  # "error" comes before "warning"
@@ -71,7 +73,7 @@ def _look_at(node: NodeProto, view: View, table: OperatorTable, profile: TargetP
         verdict, words = judge(node, view, support.restriction)
         if verdict == "broken":
             reason = f"TensorRT {table.version} takes {node.op_type} but for this: {words}."
-            yield _finding(node, "error", reason, advise(node, table, profile, words=words))
+            yield _finding(node, "error", reason, advise(node, profile, words=words))
     yield from look_at_types(node, view, support, table)
 
 
@@ -90,9 +92,9 @@ def _missing(node: NodeProto, table: OperatorTable, profile: TargetProfile) -> F
     if table.newer and newer and newer.level != "none" and op_of(node) == node.op_type:
         reason = f"TensorRT {table.version} has no importer for {op_of(node)}, {table.newer.version} has one"
         reason = f"{reason}; of {table.asked} we do not know."
-        return _finding(node, "warning", reason, advise(node, table, profile))
+        return _finding(node, "warning", reason, advise(node, profile))
     reason = f"TensorRT {table.version} has no importer for {op_of(node)}."
-    return _finding(node, "error", reason, advise(node, table, profile))
+    return _finding(node, "error", reason, advise(node, profile))
 
 
 def _gathered(nodes: Sequence[NodeProto], view: View, table: OperatorTable) -> Iterator[Finding]:
@@ -100,7 +102,9 @@ def _gathered(nodes: Sequence[NodeProto], view: View, table: OperatorTable) -> I
     unsure: dict[tuple[str, str], list[NodeProto]] = {}
     for node in nodes:
         support = table.operators.get(node.op_type) if op_of(node) == node.op_type else None
-        verdict, words = judge(node, view, support.restriction) if support else ("kept", "")
+        verdict, words = (
+            judge(node, view, support.restriction) if support and support.restriction else ("kept", "")
+        )
         if verdict == "open":
             unsure.setdefault((node.op_type, words), []).append(node)
         elif is_data_dependent(node.op_type) and support and support.level != "none":
@@ -120,7 +124,7 @@ def _gathered(nodes: Sequence[NodeProto], view: View, table: OperatorTable) -> I
 def _look_at_release(
     nodes: Sequence[NodeProto], table: OperatorTable, profile: TargetProfile
 ) -> Iterator[Finding]:
-    for fault in faults_of(table.asked, profile.jetpack):
+    for fault in faults_of(table.asked, profile.jetpack, profile.sm):
         meets = [node for node in nodes if fault.op == node.op_type] if fault.op else list(nodes)
         if meets and (not fault.int8 or "int8" in profile.precisions):
             node = meets[0] if fault.op else None

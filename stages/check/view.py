@@ -1,44 +1,48 @@
-"""A view of a graph: which values are constants, and what is known of types and shapes."""
+"""Views of a model's graphs: which values are constants, and what is known of types and shapes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-from stages.onnx_files import graphs_of
+from stages.check.inference import SMALL, Inferred, Scope, Shape, elements
+from stages.check.nested import Names, within
+from stages.onnx_files import bodies_of
 
 if TYPE_CHECKING:
-    from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+    from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
-Shape = tuple["int | None", ...]
-_SMALL = 1024  # elements; no shape, axis or count has more
+Part = tuple["View", Sequence["NodeProto"]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What is known of the values of a graph and of the graphs within it, or of a local function.
+    """What is known of the values that the nodes of a graph, a body or a local function see.
 
     Attributes:
         constants: Initializers and outputs of `Constant`, by name.
         foldable: Values that constants and fixed shapes alone decide, constants among them.
-        shapes: By name; a side that is open is None.
-        types: ONNX element types (`TensorProto.INT64`), by name.
+        shapes: By name, those of bodies within it too; a side that is open is None.
+        types: ONNX element types (`TensorProto.INT64`), by name, those of bodies within it too.
         opset: Of ai.onnx.
+        called: It is that of a local function: its inputs are known to its callers only.
     """
 
     constants: Mapping[str, TensorProto] = field(default_factory=dict)
-    foldable: frozenset[str] = frozenset()
+    foldable: Names | set[str] = field(default_factory=set)
     shapes: Mapping[str, Shape] = field(default_factory=dict)
     types: Mapping[str, int] = field(default_factory=dict)
     opset: int = 0
+    called: bool = False
 
     def values(self, name: str) -> list[Any] | None:
         """Give the values of a small constant, flat; None where it is none, or cannot be read."""
         from onnx import numpy_helper
 
         tensor = self.constants.get(name)
-        if tensor is None or _elements(tensor) > _SMALL:
+        if tensor is None or elements(tensor) > SMALL:
             return None
         try:
             listed: list[Any] = numpy_helper.to_array(tensor).reshape(-1).tolist()
@@ -52,23 +56,70 @@ class View:
         return None if shape is None else len(shape)
 
 
-def views_of(model: ModelProto) -> Iterator[tuple[View, list[NodeProto]]]:
-    """Give each part of a model that has names of its own, with its nodes: the graph, each local function."""
-    graphs = list(graphs_of(model))
-    nodes = [node for graph in graphs for node in graph.node]
-    given = {value.name for graph in graphs for value in graph.input}
-    tensors = {one.name: one for graph in graphs for one in graph.initializer if one.name not in given}
-    constants = tensors | _constants(nodes)
-    shapes, types = _infer(model)
+def views_of(model: ModelProto, inferred: Inferred) -> Iterator[Part]:
+    """Give each part of a model that has names of its own: the graph, each body, each local function.
+
+    Args:
+        model: As `load_onnx` gives it.
+        inferred: About it.
+
+    Returns:
+        What the nodes of the part see, and the nodes; the graph comes first.
+    """
     opset = max((one.version for one in model.opset_import if one.domain in {"", "ai.onnx"}), default=0)
-    foldable = _foldable(nodes, set(constants), shapes)
-    yield View(constants=constants, foldable=foldable, shapes=shapes, types=types, opset=opset), nodes
+    inner = _agreed(inferred.scopes[1:])
+    around = View(shapes=inner.shapes, types=inner.types, opset=opset)
+    yield from _graph(model.graph, around, iter(inferred.scopes))
     for function in model.functions:
-        own = _constants(function.node)
-        yield (
-            View(constants=own, foldable=_foldable(function.node, set(own), {}), opset=opset),
-            [*function.node],
-        )
+        around = View(opset=opset, called=True)
+        yield from _nodes(function.node, around, {*function.input}, {}, repeat(Scope()))
+
+
+def _agreed(scopes: Sequence[Scope]) -> Scope:
+    """Give what is known of values in bodies; where two bodies differ about a name, nothing."""
+    shapes: dict[str, set[Shape]] = {}
+    types: dict[str, set[int]] = {}
+    for scope in scopes:
+        for name, shape in scope.shapes.items():
+            shapes.setdefault(name, set()).add(shape)
+        for name, kind in scope.types.items():
+            types.setdefault(name, set()).add(kind)
+    return Scope(
+        shapes={name: found.pop() for name, found in shapes.items() if len(found) == 1},
+        types={name: found.pop() for name, found in types.items() if len(found) == 1},
+    )
+
+
+def _graph(graph: GraphProto, around: View, scopes: Iterator[Scope]) -> Iterator[Part]:
+    given = {value.name for value in graph.input}
+    constants = {tensor.name: tensor for tensor in graph.initializer if tensor.name not in given}
+    yield from _nodes(graph.node, around, given, constants, scopes)
+
+
+def _nodes(
+    nodes: Sequence[NodeProto],
+    around: View,
+    given: set[str],
+    initializers: dict[str, TensorProto],
+    scopes: Iterator[Scope],
+) -> Iterator[Part]:
+    """Give nodes, then those of the bodies within them, which see what is around; in order of `graphs_of`."""
+    scope = next(scopes)
+    constants = initializers | _constants(nodes)
+    own = given.union(initializers, *(node.output for node in nodes))
+    shapes = within(scope.shapes, own, around.shapes)
+    view = View(
+        constants=within(constants, own, around.constants),
+        foldable=_foldable(nodes, set(constants), shapes, own, around.foldable),
+        shapes=shapes,
+        types=within(scope.types, own, around.types),
+        opset=around.opset,
+        called=around.called,
+    )
+    yield view, [*nodes]
+    for node in nodes:
+        for body in bodies_of(node):
+            yield from _graph(body, view, scopes)
 
 
 def attributes_of(node: NodeProto) -> dict[str, AttributeProto]:
@@ -98,16 +149,18 @@ def _constants(nodes: Any) -> dict[str, TensorProto]:
     return found
 
 
-def _foldable(nodes: Any, constants: set[str], shapes: Mapping[str, Shape]) -> frozenset[str]:
+def _foldable(
+    nodes: Any, constants: set[str], shapes: Mapping[str, Shape], own: set[str], around: Names | set[str]
+) -> Names | set[str]:
     """Follow constants and fixed shapes through the graph; one pass, as nodes come in order."""
-    found = set(constants)
+    found = Names(own=constants, hidden=own, around=around) if around else constants
     for node in nodes:
         inputs = [name for name in node.input if name]
         fixed = node.op_type in {"Shape", "Size"} and inputs and _is_fixed(shapes.get(inputs[0]))
         computed = bool(inputs) and found.issuperset(inputs) and not _has_body(node)
         if fixed or computed or node.op_type == "Constant":
-            found.update(node.output)
-    return frozenset(found)
+            constants.update(node.output)
+    return found
 
 
 def _has_body(node: NodeProto) -> bool:
@@ -116,72 +169,3 @@ def _has_body(node: NodeProto) -> bool:
 
 def _is_fixed(shape: Shape | None) -> bool:
     return shape is not None and None not in shape
-
-
-def _elements(tensor: TensorProto) -> int:
-    count = 1
-    for side in tensor.dims:
-        count *= max(side, 0)
-    return count
-
-
-# ----------------------------------------------------------------------------------- types and shapes
-def _infer(model: ModelProto) -> tuple[dict[str, Shape], dict[str, int]]:
-    """Infer types and shapes, of a copy without weights; where that fails, what the file says stands."""
-    from onnx import checker, shape_inference
-
-    skeleton = _skeleton(model)
-    try:
-        if any(one.domain == "ai.onnx.ml" for one in skeleton.opset_import):
-            checker.check_model(skeleton)  # onnx 1.23 crashes where an input of these operators has no type
-        inferred = shape_inference.infer_shapes(skeleton)
-    except (
-        checker.ValidationError,
-        shape_inference.InferenceError,
-        RuntimeError,
-        ValueError,
-        IndexError,
-        TypeError,
-    ):
-        inferred = skeleton
-    shapes: dict[str, Shape] = {}
-    types: dict[str, int] = {}
-    for graph in graphs_of(inferred):
-        for value in (*graph.value_info, *graph.output, *graph.input):
-            _note(value, shapes, types)
-    for graph in graphs_of(model):
-        for tensor in graph.initializer:
-            shapes[tensor.name], types[tensor.name] = tuple(tensor.dims), tensor.data_type
-    return shapes, types
-
-
-def _note(value: ValueInfoProto, shapes: dict[str, Shape], types: dict[str, int]) -> None:
-    tensor = value.type.tensor_type
-    if not value.type.HasField("tensor_type") or not isinstance(value.name, str):
-        return
-    types[value.name] = tensor.elem_type
-    if tensor.HasField("shape"):
-        shapes[value.name] = tuple(
-            side.dim_value if side.HasField("dim_value") else None for side in tensor.shape.dim
-        )
-
-
-def _skeleton(model: ModelProto) -> ModelProto:
-    """Copy all but the large tensors, of which type and shape stay, as inputs."""
-    from onnx import ModelProto as Model
-    from onnx import helper
-
-    copy = Model(ir_version=max(model.ir_version, 4))
-    copy.opset_import.extend(model.opset_import)
-    copy.functions.extend(model.functions)
-    graph = model.graph
-    copy.graph.name = graph.name
-    for field_name in ("node", "input", "output", "value_info"):
-        getattr(copy.graph, field_name).extend(getattr(graph, field_name))
-    given = {value.name for value in graph.input}
-    for tensor in graph.initializer:
-        if _elements(tensor) <= _SMALL:
-            copy.graph.initializer.append(tensor)
-        elif tensor.name not in given:
-            copy.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
-    return copy

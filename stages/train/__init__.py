@@ -25,7 +25,9 @@ class TrainInputs:
     Attributes:
         index: Prepared data set.
         pictures: Root of its pictures.
-        weights: One file: a checkpoint of Ultralytics (`.pt`) or a model description (`.yaml`).
+        weights: A checkpoint of Ultralytics (`.pt`), a model description (`.yaml`), or the folder of one of
+            our checkpoints, as `prune` leaves it.
+        teacher: Checkpoint whose features the model is to learn too; of the same classes.
         modules: Packages of the user that define modules of the model.
         modules_digest: Of their source, so that a change of it is noticed.
     """
@@ -33,6 +35,7 @@ class TrainInputs:
     index: Artifact
     pictures: Artifact
     weights: Artifact
+    teacher: Artifact | None = None
     modules: tuple[str, ...] = ()
     modules_digest: str = ""
 
@@ -87,6 +90,9 @@ class Train:
 
     Attributes:
         epochs: Times that all pictures are seen; 0 takes the weights as they are.
+        steps: Optimizer steps instead of epochs: as many epochs as these take, with one step a batch.
+            Of few pictures, epochs make few steps: with Ultralytics' nominal batch of 64, six epochs of 82
+            pictures are eight.
         imgsz: Side of the square input, in pixels; a multiple of 32, the stride of all YOLOs.
         batch: Pictures at once; -1 lets Ultralytics fill the GPU's memory.
         device: `cpu`, or the number of one GPU; empty takes a GPU if there is one.
@@ -99,6 +105,8 @@ class Train:
         cache: Where to keep decoded pictures, if at all; `disk` is the work folder.
         overrides: Any other setting of Ultralytics' training, as `mosaic` or `nbs`.
         weights: Name of the weights as the user gave it, for the size in `yolo11n.yaml`; the plan fills it.
+        distill_weight: Of the loss against the teacher's features, where there is a teacher; the default is
+            Ultralytics' own.
     """
 
     name: ClassVar[str] = "train"
@@ -118,6 +126,8 @@ class Train:
     cache: Literal["", "ram", "disk"] = ""
     overrides: Mapping[str, object] = field(default_factory=dict)
     weights: str = ""
+    steps: Annotated[int, Ge(0)] = 0
+    distill_weight: Annotated[float, Gt(0)] = 6.0
 
     def run(self, inputs: TrainInputs, out: Path, progress: Progress) -> Trained:
         """Train, going on where an interrupted run left `out`.

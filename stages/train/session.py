@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import torch
 
 from stages.artifact import Artifact
-from stages.checkpoint import save_checkpoint
+from stages.checkpoint import load_module, load_provenance, save_checkpoint
 from stages.dataset import Dataset, load_dataset
 from stages.train import EpochMetrics, Train, Trained, TrainInputs
 from stages.train.snapshots import Snapshots
 from stages.train.start import Start, load_start
 from stages.train.trainer import Course, Trainer
 from targets.errors import EdgeboundError, UsageError
-from targets.model import InputSpec, ModelSpec
+from targets.model import InputSpec, ModelSpec, load_model_spec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,11 +26,16 @@ if TYPE_CHECKING:
     from stages.stage import Progress
 
 MAX_DET = 300  # Ultralytics' default
+DEFAULT_BATCH = 16
+_STUDENT = "student_model."  # in the names of Ultralytics' DistillationModel
+_WARM_UP = 0.05  # of all epochs
+_WITHOUT_MOSAIC = 0.2  # of all epochs, at the end; Ultralytics' ten of a hundred leave short runs too little
 
 
 def train(stage: Train, inputs: TrainInputs, out: Path, progress: Progress) -> Trained:
     """Run the stage; its settings have been checked for unknown keys."""
     dataset = load_dataset(inputs.index)
+    stage = in_epochs(stage, pictures=len(dataset.train))
     torch.manual_seed(stage.seed)
     start = _load(stage.weights, inputs, dataset)
     _check_settings(stage, start)
@@ -77,6 +84,7 @@ def _train(
             snapshots=snapshots,
             progress=progress,
             amp=stage.amp,
+            teacher=_load_teacher(inputs.teacher, dataset.class_names),
         )
         _run_trainer(_make_trainer(stage, course, start), start)
         state = snapshots.load()
@@ -85,8 +93,43 @@ def _train(
             "Training ended, but none of its snapshots can be read back.",
             hint=f"Check the disk that {out} is on, then run again.",
         )
-    start.module.cpu().load_state_dict(state.get("best", state["ema"]))
+    weights = state.get("best", state["ema"])
+    if inputs.teacher:
+        weights = {
+            name.removeprefix(_STUDENT): tensor
+            for name, tensor in weights.items()
+            if name.startswith(_STUDENT)
+        }
+    start.module.cpu().load_state_dict(weights)
     return state
+
+
+def in_epochs(stage: Train, *, pictures: int) -> Train:
+    """Give a stage whose `steps` are told in epochs, with a schedule that fits so few."""
+    if not stage.steps:
+        return stage
+    batch = stage.batch if stage.batch > 0 else DEFAULT_BATCH
+    a_epoch = math.ceil(pictures / batch)
+    epochs = max(math.ceil(stage.steps / a_epoch), 2)
+    schedule = {
+        "nbs": batch,  # one optimizer step a batch
+        "warmup_epochs": epochs * _WARM_UP,
+        "close_mosaic": math.ceil(epochs * _WITHOUT_MOSAIC),
+    }
+    return replace(stage, epochs=epochs, overrides={**schedule, **stage.overrides})
+
+
+def _load_teacher(teacher: Artifact | None, class_names: tuple[str, ...]) -> Any:
+    if teacher is None:
+        return None
+    known = load_model_spec(teacher.path).class_names
+    if known != class_names:
+        raise UsageError(
+            f"The teacher knows other classes ({', '.join(known[:5])}) than the data set"
+            f" ({', '.join(class_names[:5])}).",
+            hint="Give a teacher that was trained on this data set.",
+        )
+    return load_module(teacher)
 
 
 def _save(inputs: TrainInputs, start: Start, *, imgsz: int, dataset: Dataset, out: Path) -> Artifact:
@@ -100,7 +143,8 @@ def _save(inputs: TrainInputs, start: Start, *, imgsz: int, dataset: Dataset, ou
         max_det=_max_det(dataset),
         data_digest=inputs.index.digest,
     )
-    save_checkpoint(start.module, spec=spec, packages=inputs.modules, folder=folder)
+    provenance = load_provenance(inputs.weights) if inputs.weights.path.is_dir() else None
+    save_checkpoint(start.module, spec=spec, packages=inputs.modules, folder=folder, provenance=provenance)
     return Artifact.of(folder)
 
 
@@ -125,6 +169,7 @@ def _make_trainer(stage: Train, course: Course, start: Start) -> Trainer:
         "plots": False,
         "verbose": False,
         "max_det": _max_det(course.dataset),
+        "dis": stage.distill_weight,
     }
     if start.module.end2end:
         settings["nms"] = False  # validate the head that is exported
@@ -151,6 +196,8 @@ def _run_trainer(trainer: Trainer, start: Start) -> None:
     finally:
         cv2.setNumThreads(threads)
     start.module.criterion = None
+    for layer in start.module.model:
+        layer._forward_hooks.clear()  # noqa: SLF001  (those with which a teacher looked at features)
 
 
 def _check_settings(stage: Train, start: Start) -> None:

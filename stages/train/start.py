@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 import yaml
 
+from stages.artifact import Artifact
+from stages.checkpoint import load_module
 from stages.yolo import ULTRALYTICS_VERSION, build_detector, check_detector, load_checkpoint, register_modules
 from targets.errors import ModelError, UsageError
+from targets.model import load_model_spec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +52,7 @@ def load_start(path: Path, name: str, *, class_names: tuple[str, ...], packages:
     """Make the module that training begins with.
 
     Args:
-        path: A checkpoint (`.pt`) or a model description (`.yaml`).
+        path: A checkpoint (`.pt`), a model description (`.yaml`), or the folder of our own checkpoint.
         name: As the user gave it; `yolo11n.yaml` says size n, whatever the file is called.
         class_names: Of the data set.
         packages: Of the user, with modules that the model has.
@@ -59,7 +62,9 @@ def load_start(path: Path, name: str, *, class_names: tuple[str, ...], packages:
         UsageError: The description is wrong, or `packages` cannot be imported.
     """
     register_modules(packages)
-    if path.suffix == ".pt":
+    if path.is_dir():
+        start = _from_folder(path)
+    elif path.suffix == ".pt":
         start = _from_weights(path, name, class_names)
     elif path.suffix in {".yaml", ".yml"}:
         start = _from_description(path, name, class_names)
@@ -94,6 +99,18 @@ def load_weights(path: Path) -> Any:
             hint="Give the best.pt or last.pt that training wrote.",
         )
     return module
+
+
+def _from_folder(path: Path) -> Start:
+    """Go on with a checkpoint of ours, whatever widths it has."""
+    spec = load_model_spec(path)
+    module = load_module(Artifact(path, "")).train()
+    return Start(
+        module,
+        family=spec.family,
+        names=spec.class_names,
+        note=f"All weights of {spec.family} were taken over.",
+    )
 
 
 def _from_weights(path: Path, name: str, class_names: tuple[str, ...]) -> Start:

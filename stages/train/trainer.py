@@ -38,6 +38,7 @@ class Course:
         snapshots: To write to, and to go on from.
         progress: To be told of each batch.
         amp: Mixed precision, if the device is a CUDA one.
+        teacher: Module whose features are to be learned too.
     """
 
     dataset: Dataset
@@ -46,6 +47,7 @@ class Course:
     snapshots: Snapshots
     progress: Progress
     amp: bool
+    teacher: Any = None
 
 
 class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not followed
@@ -60,6 +62,7 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not foll
         threads = torch.get_num_threads()
         super().__init__(overrides=settings)
         torch.set_num_threads(threads)  # Ultralytics leaves one core idle
+        self.args.distill_model = course.teacher  # after the settings were checked, which know names only
         self.history: list[EpochMetrics] = []
         self.best_epoch = 0
         self.best_map = -math.inf
@@ -95,6 +98,9 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not foll
         )
 
     def _build_train_pipeline(self) -> None:
+        self.args.distill_model = (
+            None  # the teacher is built in by now, and the module has these settings too
+        )
         # Ultralytics was told `amp: false`: it would download a model to try mixed precision with.
         self.amp = self.args.amp = self.course.amp and self.device.type == "cuda"
         self.scaler = torch.amp.GradScaler("cuda", enabled=self.amp)

@@ -4,8 +4,11 @@ from stages.evaluation.scores import ClassScore
 from stages.verify.compare import ClassDrift, Compare, Compared, CompareInputs
 from stages.verify.evaluate import Evaluate, Evaluated, EvaluateInputs
 from stages.verify.measure import Measure, Measured, MeasureInputs
+from stages.verify.receive import Arrived, Receive, Received, ReceiveInputs
+from stages.verify.score import Score, ScoreInputs
 
 __all__ = [
+    "Arrived",
     "ClassDrift",
     "ClassScore",
     "Compare",
@@ -17,4 +20,9 @@ __all__ = [
     "Measure",
     "MeasureInputs",
     "Measured",
+    "Receive",
+    "ReceiveInputs",
+    "Received",
+    "Score",
+    "ScoreInputs",
 ]

@@ -18,6 +18,7 @@ from targets.profile import RuntimeName, TargetProfile
 
 if TYPE_CHECKING:
     from stages.dataset import Dataset
+    from stages.evaluation.detect import Detections
     from targets.runtime import Infer
 
 HERE = TargetProfile(name="here", device="this machine", runtime="onnxruntime")
@@ -97,28 +98,15 @@ class Evaluate:
             ModelError: The model cannot be read, or does not answer as its `model.json` says.
         """
         from stages.dataset import load_dataset
-        from stages.evaluation.coco import score
         from stages.evaluation.detect import detect
 
         dataset = load_dataset(inputs.index)
         spec = load_model_spec(inputs.model.path)
         spec = replace(spec, conf=self.conf, iou=self.iou, max_det=max(self.max_det, spec.max_det))
-        _check_fit(spec, dataset)
+        check_fit(spec, dataset)
         with self._open(inputs) as infers:
             found = detect(infers, spec, pictures=dataset.val, root=inputs.pictures, progress=progress)
-        scores = score(found, dataset, max_det=spec.max_det)
-        folder = out / "detections"
-        folder.mkdir(parents=True)
-        found.save(folder)
-        return Evaluated(
-            detections=Artifact.of(folder),
-            map50_95=scores.map50_95,
-            map50=scores.map50,
-            classes=scores.classes,
-            f1_threshold=scores.f1_threshold,
-            pictures=len(dataset.val),
-            notes=_note_nonfinite(found.nonfinite, len(dataset.val)),
-        )
+        return evaluated(found, dataset, max_det=spec.max_det, out=out)
 
     @contextmanager
     def _open(self, inputs: EvaluateInputs) -> Iterator[list[Infer]]:
@@ -137,6 +125,25 @@ class Evaluate:
 
             with find_runtime(self.runtime).open(inputs.model.path, profile) as infer:
                 yield [infer]
+
+
+def evaluated(found: Detections, dataset: Dataset, *, max_det: int, out: Path) -> Evaluated:
+    """Score detections, and keep them in `out/detections`."""
+    from stages.evaluation.coco import score
+
+    scores = score(found, dataset, max_det=max_det)
+    folder = out / "detections"
+    folder.mkdir(parents=True)
+    found.save(folder)
+    return Evaluated(
+        detections=Artifact.of(folder),
+        map50_95=scores.map50_95,
+        map50=scores.map50,
+        classes=scores.classes,
+        f1_threshold=scores.f1_threshold,
+        pictures=len(dataset.val),
+        notes=_note_nonfinite(found.nonfinite, len(dataset.val)),
+    )
 
 
 @contextmanager
@@ -160,7 +167,12 @@ def _open_copies(checkpoint: Artifact) -> Iterator[list[Infer]]:
         torch.set_num_threads(threads)
 
 
-def _check_fit(spec: ModelSpec, dataset: Dataset) -> None:
+def check_fit(spec: ModelSpec, dataset: Dataset) -> None:
+    """See that a data set can judge a model.
+
+    Raises:
+        DataError: It has no validation picture, or other classes than the model.
+    """
     if not dataset.val:
         raise DataError(
             "There are no validation pictures, so nothing can be measured.",

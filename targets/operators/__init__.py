@@ -55,6 +55,7 @@ class OperatorTable:
     newer: Optional["OperatorTable"] = None
 
 
+@lru_cache(maxsize=None)
 def load_tensorrt_operators(version: str) -> OperatorTable:
     """Give the table of a TensorRT version.
 
@@ -78,6 +79,7 @@ def load_tensorrt_operators(version: str) -> OperatorTable:
     return replace(table, newer=_table(newer[0]))
 
 
+@lru_cache(maxsize=None)
 def tensorrt_versions() -> Tuple[str, ...]:
     """Give the TensorRT versions that have a table, oldest first."""
     return tuple(sorted(_record("tensorrt.json")["versions"], key=number))
@@ -88,6 +90,7 @@ def versions_with(op: str) -> Tuple[str, ...]:
     return tuple(one for one in tensorrt_versions() if _takes(_table(one), op))
 
 
+@lru_cache(maxsize=None)
 def number(version: str) -> Tuple[int, ...]:
     """Give major and minor as figures; nothing for what is no version."""
     parts = version.split(".")[:2]

@@ -3,7 +3,7 @@
 import json
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, List
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List
 
 from targets.errors import ModelError
 from targets.model import ModelSpec, load_model_spec
@@ -22,6 +22,10 @@ class NullRuntime:
     def version(self) -> str:
         """Give the version of this runtime's engine file."""
         return "1"
+
+    def facts(self) -> Dict[str, str]:
+        """Give nothing: its engines depend on the version alone."""
+        return {}
 
     def build(self, model: Path, profile: TargetProfile, out: Path) -> None:
         """Write `out/null.json` with the shape that the `model.json` beside `model` promises.

@@ -3,7 +3,7 @@
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, Tuple, Type
+from typing import TYPE_CHECKING, Any, Dict, Iterator, Tuple, Type
 
 from targets.errors import EdgeboundError, EvidenceError, ModelError, UnsupportedError
 from targets.profile import TargetProfile
@@ -25,6 +25,10 @@ class OrtRuntime:
             EvidenceError: It is not installed.
         """
         return str(_import_onnxruntime().__version__)
+
+    def facts(self) -> Dict[str, str]:
+        """Give nothing: its engines depend on the version alone."""
+        return {}
 
     def build(self, model: Path, profile: TargetProfile, out: Path) -> None:
         """Copy `model`, which must be one file, to `out/model.onnx`, and see that a session takes it.
@@ -71,7 +75,7 @@ class OrtRuntime:
         options.add_session_config_entry("session.force_spinning_stop", "1")
         try:
             return onnxruntime.InferenceSession(
-                engine / MODEL_NAME, options, providers=["CPUExecutionProvider"]
+                str(engine / MODEL_NAME), options, providers=["CPUExecutionProvider"]
             )
         except _session_errors() as exc:
             raise _explain(engine, exc) from exc

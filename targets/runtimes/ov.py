@@ -29,6 +29,10 @@ class OvRuntime:
         """
         return str(_import_openvino().__version__)
 
+    def facts(self) -> Dict[str, str]:
+        """Give nothing: its engines depend on the version alone."""
+        return {}
+
     def build(self, model: Path, profile: TargetProfile, out: Path) -> None:
         """Convert `model` to `out/model.xml` and `out/model.bin`, and see that the CPU takes it.
 

@@ -375,7 +375,9 @@ class TestCheck:
         outcome = invoke("check", save("y = Relu (x)"), "--json")
 
         assert outcome.code == 0
-        assert outcome.document["targets"] == {"cpu": {"verdict": "pass", "findings": [], "dla": None}}
+        assert outcome.document["targets"] == {
+            "cpu": {"verdict": "pass", "findings": [], "confirmed_by": "", "dla": None}
+        }
 
     def test_an_operator_that_a_target_lacks_is_5_and_stands_in_the_sarif(
         self, save: Callable[[str], Path], tmp_path: Path

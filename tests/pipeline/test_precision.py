@@ -69,7 +69,7 @@ def lowered(bench: Bench, step: Runner, config: Config, profile: TargetProfile =
     )
     trained = Trained(checkpoint=bench.onnx, epochs=(), best_epoch=0, device="", notes=())
     exported = Exported(onnx=bench.onnx, notes=())
-    shared = Shared(data=data, pictures=bench.pictures, trained=trained, exported=exported)
+    shared = Shared(data=data, pictures=bench.pictures, trained=trained, exported=exported, forms=())
     onnx = Variant(form="export", precision="fp32", runtime="onnxruntime", model=bench.onnx)
     return lower(config, profile, shared, onnx, step=step, host="h")
 

@@ -73,7 +73,7 @@ class TestPreview:
 def test_in_an_empty_folder_every_step_of_the_demo_would_run_and_nothing_is_written(
     tmp_path: Path,
 ) -> None:
-    planned = preview(load_config(None, [], demo=True, folder=tmp_path), [CPU], tmp_path)
+    planned = preview(load_config(None, [], demo=True, folder=tmp_path), {"cpu": CPU}, tmp_path)
 
     titles = [one.title for one in planned]
     assert {one.state for one in planned} == {"runs"}
@@ -89,14 +89,16 @@ def test_in_an_empty_folder_every_step_of_the_demo_would_run_and_nothing_is_writ
 def test_two_targets_share_what_does_not_depend_on_them(tmp_path: Path) -> None:
     config = load_config(None, [], demo=True, folder=tmp_path)
 
-    titles = [one.title for one in preview(config, [CPU, find_profile("cpu-ort")], tmp_path)]
+    titles = [
+        one.title for one in preview(config, {"cpu": CPU, "cpu-ort": find_profile("cpu-ort")}, tmp_path)
+    ]
 
     assert titles.count("train") == titles.count("quantize int8") == 1
     assert {"check cpu", "check cpu-ort", "build onnxruntime int8"} <= set(titles)
 
 
 def test_of_a_users_project_the_data_are_looked_at_but_not_checked(project: Path) -> None:
-    planned = preview(load_config(None, [], demo=False, folder=project), [CPU], project)
+    planned = preview(load_config(None, [], demo=False, folder=project), {"cpu": CPU}, project)
 
     assert [one.title for one in planned][:2] == ["data check", "train untrained"]
     assert not (project / ".edgebound").exists()
@@ -106,13 +108,13 @@ def test_a_precision_that_the_target_does_not_have_is_refused(tmp_path: Path) ->
     config = load_config(None, ["build.precision=fp16"], demo=True, folder=tmp_path)
 
     with pytest.raises(UsageError, match="fp16`, but cpu has fp32, int8"):
-        preview(config, [CPU], tmp_path)
+        preview(config, {"cpu": CPU}, tmp_path)
 
 
 def test_a_search_lists_its_first_trial_and_says_what_the_rest_depends_on(tmp_path: Path) -> None:
     config = load_config(None, ["quantize.drift_budget_pt=0.3"], demo=True, folder=tmp_path)
 
-    planned = preview(config, [CPU, find_profile("cpu-ort")], tmp_path)
+    planned = preview(config, {"cpu": CPU, "cpu-ort": find_profile("cpu-ort")}, tmp_path)
 
     titles = [one.title for one in planned]
     assert "quantize trial 1/15" in titles

@@ -67,6 +67,60 @@ def test_a_board_of_ones_own_needs_no_more_than_its_module_and_release(tmp_path:
     assert "7.2.1" in profile.jetpacks
 
 
+MAST = "name: mast\ndevice: Mast\nruntime: tensorrt\nmodule: orin-nx\njetpack: '6.2'\nlocal: false\n"
+
+
+def test_a_file_of_ones_own_is_asked_for_another_release(tmp_path: Path) -> None:
+    own = write(tmp_path, MAST)
+
+    profiles = find_profiles([own, f"{own}@5.1", f"{own}@7.2"])
+
+    assert {name: one.runtime_version for name, one in profiles.items()} == {
+        "mast": "10.3.0.30",
+        "mast@5.1": "8.5.2",
+        "mast@7.2": "10.16.2.10",
+    }
+    assert [one.dialect.opset for one in profiles.values()] == [19, 17, 19]
+
+
+def test_an_at_in_the_name_of_a_folder_asks_for_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "me@home"
+    folder.mkdir()
+
+    assert find_profile(write(folder, MAST)).jetpack == "6.2"
+    assert find_profile(write(folder, MAST) + "@6.1").jetpack == "6.1"
+
+
+@pytest.mark.parametrize(
+    ("text", "release", "what", "hint"),
+    [
+        (MAST, "7.1", "JetPack 7.1 does not run on Mast.", "own.yaml@5.1, "),
+        (MAST, "9", "Target 'mast' is not described for JetPack 9.", "own.yaml@5.1, "),
+        (OWN, "6.2", "Target 'press-3' is not described for JetPack 6.2.", "own.yaml names no `module`"),
+        (
+            MAST + "runtime_version: '10.7'\n",
+            "7.2",
+            "own.yaml:7: TensorRT 10.7 is for JetPack 6.2, and 7.2 is asked for.",
+            "Leave `runtime_version` out",
+        ),
+    ],
+)
+def test_a_release_that_a_file_of_ones_own_is_not_for_is_refused(
+    tmp_path: Path, text: str, release: str, what: str, hint: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        find_profile(f"{write(tmp_path, text)}@{release}")
+
+    assert caught.value.what.endswith(what)
+    assert hint in caught.value.hint
+
+
+def test_a_version_in_the_file_stays_for_the_release_in_the_file(tmp_path: Path) -> None:
+    own = write(tmp_path, MAST + "runtime_version: '10.7'\n")
+
+    assert find_profile(f"{own}@6.2").runtime_version == "10.7"
+
+
 def test_what_a_file_says_itself_stays(tmp_path: Path) -> None:
     text = (
         "name: mast\ndevice: Mast\nruntime: tensorrt\nmodule: orin-nx\njetpack: '6.2'\nlocal: false\n"

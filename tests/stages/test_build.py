@@ -95,8 +95,8 @@ def test_model_that_the_runtime_cannot_run_is_unsupported(tmp_path: Path, runtim
         _build(model, runtime, tmp_path / "out")
 
 
-def test_tensorrt_needs_a_device(tmp_path: Path) -> None:
+def test_tensorrt_that_is_not_here_is_told(tmp_path: Path) -> None:
     model = _artifact(tmp_path / "onnx", _model().SerializeToString())
 
-    with pytest.raises(EvidenceError, match="device"):
+    with pytest.raises(EvidenceError, match="TensorRT cannot be loaded here"):
         _build(model, "tensorrt", tmp_path / "out")

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from targets.latency import describe, measure_interleaved, percentile
+from targets.kit import BoardWork
+from targets.latency import describe, measure_interleaved, percentile, time_in_turns
 
 IMAGES = [np.full((1, 3, 2, 2), shade, np.float32) for shade in (0.0, 0.5, 1.0)]
 
@@ -120,3 +121,65 @@ def test_progress_is_told_up_to_the_end() -> None:
     )
 
     assert told == [(2, 6), (4, 6), (6, 6)]
+
+
+def engine(seconds: Callable[[int], float]) -> Callable[[np.ndarray], np.ndarray]:
+    """Give an engine whose calls take as long as a function of their number says."""
+    calls = [0]
+
+    def infer(images: np.ndarray) -> np.ndarray:
+        calls[0] += 1
+        end = time.perf_counter() + seconds(calls[0])
+        while time.perf_counter() < end:
+            pass
+        return images
+
+    return infer
+
+
+def test_engines_in_turns_get_a_timing_each() -> None:
+    work = BoardWork(runs=20, seconds=60.0, warmup_runs=1, warmup_s=0.0)
+    told: list[tuple[float, float]] = []
+
+    fast, slow = time_in_turns(
+        [engine(lambda _: 0.0005), engine(lambda _: 0.002)],
+        IMAGES,
+        work,
+        progress=lambda *done: told.append(done),
+    )
+
+    assert (fast.latency.n, slow.latency.n) == (20, 20)
+    assert 0.5 <= fast.latency.p50 < 2.0 <= slow.latency.p50
+    assert (fast.mode, fast.copies, fast.batch, fast.streams) == ("call", True, 1, 1)
+    assert slow.img_s == pytest.approx(1000 / slow.latency.mean)
+    assert told[-1] == (40, 40)
+
+
+def test_the_time_limit_ends_a_measurement_before_its_runs() -> None:
+    work = BoardWork(runs=100_000, seconds=0.05, warmup_runs=1, warmup_s=0.0)
+
+    (timing,) = time_in_turns([engine(lambda _: 0.001)], IMAGES, work, progress=lambda *_: None)
+
+    assert 10 <= timing.latency.n <= 60
+
+
+def test_the_warm_up_lasts_as_long_as_it_is_told() -> None:
+    called: list[float] = []
+
+    def infer(images: np.ndarray) -> np.ndarray:
+        called.append(time.perf_counter())
+        return images
+
+    work = BoardWork(runs=1, seconds=60.0, warmup_runs=50, warmup_s=0.05)
+    time_in_turns([infer], IMAGES, work, progress=lambda *_: None)
+
+    assert len(called) > 50
+    assert called[-1] - called[0] >= 0.05
+
+
+def test_calls_that_never_take_a_steady_time_are_told() -> None:
+    work = BoardWork(runs=1, seconds=60.0, warmup_runs=10, warmup_s=0.01)
+
+    (timing,) = time_in_turns([engine(lambda call: 0.0002 * call)], IMAGES, work, progress=lambda *_: None)
+
+    assert not timing.steady

@@ -5,7 +5,15 @@ import pytest
 from targets.errors import UnsupportedError
 from targets.operators import load_tensorrt_operators, tensorrt_versions, versions_with
 from targets.operators.dla import find_dla_support
-from targets.operators.releases import faults_of, find_plugin, jetpacks_with, plugin_versions, why_no_dla
+from targets.operators.releases import (
+    faults_of,
+    find_plugin,
+    jetpacks_with,
+    jetpacks_with_dla,
+    plugin_versions,
+    spell,
+    why_no_dla,
+)
 
 
 @pytest.mark.parametrize(
@@ -114,13 +122,59 @@ def test_faults_belong_to_releases() -> None:
     assert [one.op for one in faults_of("10.2.0")] == [""]
     assert [one.op for one in faults_of("10.3.0.30", "6.2")] == ["TopK"]
     assert [one.op for one in faults_of("10.13.3.9", "7.1")] == ["GridSample"]
-    assert faults_of("10.13.3.9") == faults_of("10.16.2.10", "7.2") == ()
+    assert faults_of("10.13.3.9") == faults_of("10.16.2.10", "7.2", "11.0") == ()
 
 
-def test_jetpack_is_found_by_version_and_gpu() -> None:
-    assert jetpacks_with("10.3", "8.7") == ("6.1", "6.2")
-    assert jetpacks_with("8.5", "7.2") == ("5.1",)
-    assert jetpacks_with("8.6", "7.2") == ()
+@pytest.mark.parametrize(
+    ("version", "jetpack", "sm", "faulty"),
+    [
+        ("10.16.2.10", "7.2", "8.7", True),
+        ("10.16.2.10", "7.2.1", "8.7", True),
+        ("10.16.2.10", "7.2", "11.0", False),
+        ("10.16", "", "8.7", False),
+        ("11.4.1", "7.2.2", "8.7", False),
+        ("10.3.0.30", "6.2", "8.7", False),
+    ],
+)
+def test_jetpack_7_2_has_no_builder_resources_for_orin(
+    version: str, jetpack: str, sm: str, faulty: bool
+) -> None:
+    found = [one for one in faults_of(version, jetpack, sm) if "builder resources" in one.fault]
+
+    assert [one.source.partition(":")[0] for one in found] == (["OE4T/meta-tegra#2240"] if faulty else [])
+
+
+@pytest.mark.parametrize(
+    ("op", "module", "releases"),
+    [
+        pytest.param(
+            "LayerNormalization", "agx-orin", "6.0 to 7.2.1, 7.2.2 with TensorRT 11.4.1", id="to the end"
+        ),
+        pytest.param("LayerNormalization", "orin-nx", "6.0 to 7.2.1", id="7.2.2 is not for this module"),
+        pytest.param("Swish", "agx-orin", "7.2.2 with TensorRT 11.4.1", id="newer than the newest table"),
+        pytest.param("HannWindow", "thor", "7.0 to 7.2.1, 7.2.2 with TensorRT 11.4.1", id="all of a module"),
+        pytest.param("STFT", "orin-nano", "7.2 to 7.2.1", id="two"),
+        pytest.param("Gelu", "xavier-nx", "", id="none"),
+        pytest.param("MaxUnpool", "agx-orin", "", id="nowhere"),
+    ],
+)
+def test_jetpacks_that_have_an_operator_are_found_for_the_module(op: str, module: str, releases: str) -> None:
+    assert spell(jetpacks_with(op, module), module) == releases
+
+
+@pytest.mark.parametrize(
+    ("module", "releases"),
+    [
+        ("agx-orin", "5.1 to 6.2.2, 7.2.2 with TensorRT 11.4.1"),
+        ("orin-nx", "5.1 to 6.2.2"),
+        ("xavier-nx", "5.1 to 5.1.6"),
+        ("orin-nano", ""),
+        ("thor", ""),
+        ("", ""),
+    ],
+)
+def test_jetpacks_with_dla_are_those_of_modules_that_have_cores(module: str, releases: str) -> None:
+    assert spell(jetpacks_with_dla(module), module) == releases
 
 
 @pytest.mark.parametrize(
@@ -135,6 +189,11 @@ def test_jetpack_is_found_by_version_and_gpu() -> None:
 )
 def test_dla_is_lost_after_10_7_and_back_on_agx_orin_in_11_4(version: str, sm: str, there: bool) -> None:
     assert (why_no_dla(version, sm) == "") == there
+
+
+def test_dla_is_back_on_no_other_module_with_the_same_gpu() -> None:
+    assert why_no_dla("11.4.1", "8.7", "agx-orin") == ""
+    assert why_no_dla("11.4.1", "8.7", "orin-nx") != ""
 
 
 def test_dla_takes_some_operators_only_since_a_version() -> None:

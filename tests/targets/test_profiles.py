@@ -7,6 +7,7 @@ import pytest
 
 import targets
 from pipeline.profiles import find_profile, profile_names
+from targets.operators.releases import jetpacks_with_dla
 from targets.platforms import load_jetpacks
 from targets.profile import Dialect, Rates, TargetProfile
 
@@ -105,6 +106,13 @@ def test_a_release_decides_tensorrt_dialect_and_dla(
         **asdict(Dialect(opset=opset, tensor_cores=True)),
         "scale_dtype": scales,
     }
+
+
+def test_modules_with_dla_are_those_whose_profiles_have_cores() -> None:
+    profiles = [find_profile(name) for name in ALL]
+
+    with_cores = {one.module for one in profiles if one.dla}
+    assert {one.module for one in profiles if jetpacks_with_dla(one.module)} == with_cores
 
 
 def test_super_modes_begin_with_jetpack_6_2() -> None:

@@ -134,8 +134,11 @@ def test_tensorrt_10_looks_into_local_functions_and_8_does_not_take_them(tmp_pat
     )
     path = _save(tmp_path, "y = local.Act (x)", functions=function)
 
-    assert _errors(check_file(path, ORIN)) == [("b", "MaxUnpool")]
-    assert _errors(check_file(path, JETPACK_5)) == [("y", "local::Act"), ("b", "MaxUnpool")]
+    assert _errors(check_file(path, ORIN)) == [("local::Act > b", "MaxUnpool")]
+    assert _errors(check_file(path, JETPACK_5)) == [
+        ("y", "local::Act"),
+        ("local::Act > b", "MaxUnpool"),
+    ]
 
 
 def test_null_runtime_takes_everything(tmp_path: Path) -> None:

@@ -37,6 +37,17 @@ def test_what_falls_back_between_two_parts_costs_two_handovers(tmp_path: Path) -
     assert "DLA runs 2 of 3 nodes in at least 2 parts; 2 values change sides." in found.told()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(60)  # each node once, not all that hang together with it: that took 3 minutes
+def test_chain_of_30_000_nodes_is_one_part(tmp_path: Path) -> None:
+    chain = " ".join(f"v{index} = Relu (v{index - 1})" for index in range(1, 30_000))
+
+    found = place(tmp_path, f"v0 = Relu (x) {chain} y = Relu (v29999)")
+
+    assert found is not None
+    assert (found.on_dla, found.parts, found.handovers) == (30_001, 1, 0)
+
+
 def test_what_the_builder_folds_is_on_neither_side(tmp_path: Path) -> None:
     found = place(tmp_path, "s = Shape (x) c = Cast <to = 1> (s) y = Relu (x)")
 
@@ -76,6 +87,39 @@ def test_jetpack_7_2_has_none(tmp_path: Path) -> None:
 
     assert found is not None
     assert found.told()[0].startswith("TensorRT 10.16.2.10 has no DLA")
+
+
+@pytest.mark.parametrize(
+    ("module", "back"),
+    [
+        ("agx-orin", "JetPack 5.1 to 6.2.2, 7.2.2 with TensorRT 11.4.1 has it."),
+        ("orin-nx", "JetPack 5.1 to 6.2.2 has it."),
+    ],
+)
+def test_module_whose_cores_the_release_cannot_use_is_told_which_can(
+    tmp_path: Path, module: str, back: str
+) -> None:
+    profile = replace(ORIN, runtime_version="10.16.2.10", jetpack="7.2", module=module, dla=0)
+
+    found = place(tmp_path, "y = Relu (x)", profile)
+
+    assert found is not None
+    assert found.told()[0].endswith(back)
+
+
+def test_agx_orin_has_them_again_with_11_4_1(tmp_path: Path) -> None:
+    profile = replace(ORIN, runtime_version="11.4.1", jetpack="7.2.2", module="agx-orin")
+
+    found = place(tmp_path, "y = Relu (x)", profile)
+
+    assert found is not None
+    assert (found.on_dla, found.reason) == (1, "")
+
+
+def test_module_without_cores_has_no_placement_on_any_release(tmp_path: Path) -> None:
+    profile = replace(ORIN, runtime_version="10.16.2.10", jetpack="7.2", module="orin-nano", dla=0)
+
+    assert place(tmp_path, "y = Relu (x)", profile) is None
 
 
 def test_device_without_cores_has_no_placement(tmp_path: Path) -> None:

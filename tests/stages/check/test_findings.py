@@ -43,6 +43,20 @@ UNPOOL_IN = "float[1, 1, 2, 2] x, int64[1, 1, 2, 2] i"
 BATCH_NMS = "y = NonMaxSuppression (b, s)"
 BATCH_NMS_IN = "float[1, 9, 4] b, float[1, 2, 9] s"
 
+ATTENTION = {"inputs": "float[1, 2, 8, 16] q, float[1, 2, 8, 16] k, float[1, 2, 8, 16] v", "opset": 23}
+FLAT_ATTENTION = {"inputs": "float[1, 8, 32] q, float[1, 8, 32] k, float[1, 8, 32] v", "opset": 23}
+HEADS = "y = Attention <q_num_heads = 2, kv_num_heads = 2> (q, k, v)"
+MASKED = {**ATTENTION, "inputs": f"{ATTENTION['inputs']}, float[8, 8] m"}
+CACHED = {**ATTENTION, "inputs": f"{ATTENTION['inputs']}, float[1, 2, 4, 16] c"}
+CACHE = {"inputs": "float[1, 2, 8, 16] p, float[1, 2, 1, 16] u, int64[1] w", "opset": 24}
+FLAT_CACHE = {"inputs": "float[1, 8, 16] p, float[1, 1, 16] u, int64[1] w", "opset": 24}
+STFT = "s = Constant <value = int64 {4}> () y = STFT (x, s, , l)"
+OPEN_STEP = {"inputs": "float[1, 64, 1] x, int64 s, int64 l"}
+SIGNAL = "float[1, 64, {}] x, int64 l"
+END = "b = Constant <value = int64[1] {{0}}> () e = Constant <value = int64[1] {{{}}}> () y = Slice (x, b, e)"
+SHIFT = "c = Constant <value = int64[1] {{{}}}> () y = Add (x, c)"
+FP64_SCALE = "c = Constant <value: tensor = double[1] {{{}}}> () y = Mul (x, c)"
+
 
 @pytest.mark.parametrize(
     ("version", "verdict", "body", "more"),
@@ -142,12 +156,65 @@ BATCH_NMS_IN = "float[1, 9, 4] b, float[1, 2, 9] s"
         ("10.3", "", "y = Cast <to = 1> (x)", {"inputs": "uint8[4] x"}),
         # types that TensorRT does not have (NvInferRuntimeBase.h, DataType)
         ("10.16", "error", "y = Add (x, x)", {"inputs": "uint16[4] x"}),
-        # FP64, and INT64 on 8.x, are narrowed while parsing (docs/operators.md)
+        # "attempt to cast down INT64 to INT32 and DOUBLE down to FLOAT, clamping values" (docs/operators.md)
         ("8.5", "", "y = Add (x, x)", {"inputs": "int64[4] x"}),
-        ("10.3", "", "y = Add (x, x)", {"inputs": "double[4] x"}),
+        ("8.5", "warning", "y = Add (x, x)", {"inputs": "double[4] x"}),
+        ("10.3", "warning", "y = Add (x, x)", {"inputs": "double[4] x"}),
+        ("11.1", "warning", "d = Cast <to = 11> (x) y = Cast <to = 1> (d)", {}),
+        ("10.3", "warning", FP64_SCALE.format(0.5), {"inputs": "double[4] x"}),
+        ("10.3", "error", "y = Bernoulli (x)", {"inputs": "double[4] x"}),
+        ("8.5", "", SHIFT.format(2**31 - 1), {"inputs": "int64[4] x"}),
+        ("8.5", "warning", SHIFT.format(2**31), {"inputs": "int64[4] x"}),
+        ("8.6", "warning", SHIFT.format(-(2**31) - 1), {"inputs": "int64[4] x"}),
+        ("10.3", "", SHIFT.format(2**31), {"inputs": "int64[4] x"}),
+        ("8.5", "", END.format(2**63 - 1), {"inputs": "float[4] x"}),
+        # Attention | 10.13: N | 10.14: `Q`, `K`, `V` and `attn_mask` must be 4D. `past_key`, ...
+        # inputs, ... outputs, and `qk_matmul_output_mode`, `softcap` attributes are unsupported
+        ("10.13", "error", "y = Attention (q, k, v)", ATTENTION),
+        ("10.14", "", "y = Attention (q, k, v)", ATTENTION),
+        ("10.14", "error", HEADS, FLAT_ATTENTION),
+        ("11.1", "error", "y = Attention (q, k, v, m)", MASKED),
+        ("11.1", "error", "y, a, b = Attention (q, k, v, , c, c)", CACHED),
+        ("11.1", "error", "y, , , o = Attention (q, k, v)", ATTENTION),
+        ("11.1", "error", "y = Attention <softcap = 2.0> (q, k, v)", ATTENTION),
+        ("11.1", "error", "y = Attention <qk_matmul_output_mode = 1> (q, k, v)", ATTENTION),
+        ("11.1", "warning", "y = Attention <softcap = 0.0> (q, k, v)", ATTENTION),
+        # TensorScatter | CHANGELOG of 10.15: added | `past_cache` and `update` must be 4D. `axis` must be -2.
+        ("10.14", "error", "y = TensorScatter (p, u, w)", CACHE),
+        ("10.15", "", "y = TensorScatter (p, u, w)", CACHE),
+        ("10.16", "", "y = TensorScatter <axis = -2> (p, u, w)", CACHE),
+        ("10.16", "warning", "y = TensorScatter <axis = 2> (p, u, w)", CACHE),
+        ("10.16", "error", "y = TensorScatter <axis = 1> (p, u, w)", CACHE),
+        ("10.16", "error", "y = TensorScatter (p, u, w)", FLAT_CACHE),
+        # STFT | 10.3: N | 10.13: `frame_step` and `window` must be an initializer. Input must be real-valued.
+        ("10.3", "error", STFT, {"inputs": SIGNAL.format(1)}),
+        ("10.13", "", STFT, {"inputs": SIGNAL.format(1)}),
+        ("10.13", "error", STFT, {"inputs": SIGNAL.format(2)}),
+        ("10.13", "warning", STFT, {"inputs": SIGNAL.format("n")}),
+        ("10.13", "error", "y = STFT (x, s, , l)", OPEN_STEP),
     ],
 )  # fmt: skip
 def test_finding_is_what_the_row_says(
     tmp_path: Path, version: str, verdict: str, body: str, more: dict[str, object]
 ) -> None:
     assert findings(tmp_path, version, body, **more) == verdict  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("sm", "jetpack", "told"),
+    [("8.7", "7.2", True), ("8.7", "7.2.1", True), ("11.0", "7.2", False), ("8.7", "", False)],
+)
+def test_orin_on_jetpack_7_2_is_warned_that_its_tensorrt_has_no_resources_for_it(
+    tmp_path: Path, sm: str, jetpack: str, told: bool
+) -> None:
+    # OE4T/meta-tegra#2240: builder resources for SM 7.5 to 12.0 and PTX, none for SM 8.7
+    text = '<ir_version: 8, opset_import: ["": 17]> g (float[4] x) => (float[4] y) { y = Relu (x) }'
+    (tmp_path / "model.onnx").write_bytes(parser.parse_model(text).SerializeToString())
+    profile = TargetProfile(
+        name="t", device="t", runtime="tensorrt", runtime_version="10.16.2.10", sm=sm, jetpack=jetpack
+    )
+
+    found = check_file(tmp_path / "model.onnx", profile)
+
+    assert [one.severity for one in found] == (["warning"] if told else [])
+    assert all("OE4T/meta-tegra#2240" in one.reason and "JetPack 6" in one.remedy for one in found)
