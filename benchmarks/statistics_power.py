@@ -10,8 +10,8 @@ A population of pictures has a loss that is known. Samples are drawn from it, an
   power, from the loss and spread known, that tell the loss from the limit: 0.5, 0.8
 - `told_as_estimated_50`, `told_as_estimated_80`: the same, where loss and spread are those of a small sample
   that did not tell, as in use; at most 2,400 pictures are drawn
-- `rare_coverage_N`: as `coverage_N`, for AP50 of a class that about N of 150 pictures have, by the bare
-  percentiles: why `verify` gives no interval for a class on few pictures
+- `rare_coverage_N`: as `coverage_N`, for AP50 of a class that about N of 150 pictures have, however few;
+  `rare_coverage_bare_N`: by the bare percentiles
 
 `--quick` draws a quarter of the samples.
 """
@@ -27,7 +27,7 @@ import numpy as np
 
 from benchmarks.form import show
 from benchmarks.statistics_sets import Size, draw_set
-from stages.evaluation.bootstrap import INTERVAL, bootstrap, draw
+from stages.evaluation.bootstrap import bootstrap, draw, find_interval
 from stages.evaluation.matching import Matches, match
 from stages.evaluation.power import pictures_needed
 from stages.evaluation.precision import weighted_precisions
@@ -100,8 +100,9 @@ def main(arguments: list[str]) -> None:
         row, share = _tell_as_estimated(population, rng, limit_pt, samples=samples // 2, power=power)
         rows.append(row)
         ratios[f"told_as_estimated_{100 * power:.0f}"] = share
-    for pictures in (3, 10, 20, 30):
-        ratios[f"rare_coverage_{pictures}"] = _cover_rare(population, rng, pictures, samples)
+    for pictures in (3, 5, 10, 30):
+        bare, covered = _cover_rare(population, rng, pictures, samples)
+        ratios[f"rare_coverage_bare_{pictures}"], ratios[f"rare_coverage_{pictures}"] = bare, covered
     show("statistics_power", rows, ratios, {})
 
 
@@ -171,7 +172,9 @@ def _tell_as_estimated(
     }, _share(told)
 
 
-def _cover_rare(population: Population, rng: np.random.Generator, pictures: int, samples: int) -> float:
+def _cover_rare(
+    population: Population, rng: np.random.Generator, pictures: int, samples: int
+) -> tuple[float, float]:
     """Make the last class so rare that so many pictures of a small sample have it, on average."""
     has_it = population.baseline[-1].boxes > 0
     without = np.flatnonzero(~has_it)
@@ -180,15 +183,22 @@ def _cover_rare(population: Population, rng: np.random.Generator, pictures: int,
     rare = Population.of(baseline[-1:], candidate[-1:])
     true_loss = rare.losses.ap50[0]
     assert true_loss is not None
-    covered = []
+    bare, covered = [], []
     for seed in range(samples):
         places = rare.draw(rng, SMALL)
         if rare.baseline[0].boxes[places].any():
             weights = draw(SMALL, RESAMPLES, seed=seed)
             before, after = (weighted_precisions(side, weights)[0, 0] for side in rare.cut(places))
-            low, high = np.nanpercentile(100 * (before - after)[1:], INTERVAL)
-            covered.append(low <= true_loss.loss_pt <= high)
-    return _share(covered)
+            resampled = 100 * (before - after)[1:]
+            known = resampled[~np.isnan(resampled)]
+            there = int(np.count_nonzero(rare.baseline[0].boxes[places]))
+            bare.append(_within(true_loss.loss_pt, tuple(np.percentile(known, (2.5, 97.5)))))
+            covered.append(there > 1 and _within(true_loss.loss_pt, find_interval(known, pictures=there)))
+    return _share(bare), _share(covered)
+
+
+def _within(value: float, interval: tuple[float, float]) -> bool:
+    return interval[0] <= value <= interval[1]
 
 
 def _share(answers: Sequence[bool]) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.evaluation.bootstrap import INTERVAL, MIN_PICTURES
+from stages.evaluation.bootstrap import MIN_PICTURES, find_interval
 from stages.evaluation.matching import Matches
 from stages.evaluation.precision import count_boxes, sum_weights
 from stages.evaluation.scores import ThresholdShift
@@ -43,12 +43,12 @@ def compare_f1_thresholds(
     """
     before, after = weighted_f1_thresholds(baseline, weights), weighted_f1_thresholds(candidate, weights)
     shifts = after - before
-    low, high = np.percentile(shifts[1:], INTERVAL) if len(weights) >= MIN_PICTURES else (-1, 1)
+    pictures = int(np.count_nonzero(np.any([one.boxes for one in baseline], axis=0)))
     return ThresholdShift(
         baseline=float(before[0]),
         candidate=float(after[0]),
         shift=float(shifts[0]),
-        interval=(float(low), float(high)),
+        interval=find_interval(shifts[1:], pictures=pictures) if pictures >= MIN_PICTURES else (-1, 1),
     )
 
 

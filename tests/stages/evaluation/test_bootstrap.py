@@ -1,11 +1,13 @@
 """The paired bootstrap: what it says of losses, and what it refuses."""
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.evaluation.bootstrap import ANYTHING_PT, bootstrap, draw
+from stages.evaluation.bootstrap import ANYTHING_PT, bootstrap, draw, find_interval
 from stages.evaluation.matching import match
 from targets.errors import DataError
 from tests.stages.evaluation.scenes import CLASSES, detections, picture
@@ -71,6 +73,16 @@ def test_the_seed_decides_the_draws():
 
     assert first == again
     assert first.map50_95.interval_pt != other.map50_95.interval_pt
+
+
+@pytest.mark.parametrize(("pictures", "t"), [(5, 2.776), (10, 2.262), (30, 2.045), (5000, 1.960)])
+def test_an_interval_from_few_pictures_is_wider_as_students_t_is(pictures, t):
+    normal = np.array([NormalDist().inv_cdf((rank + 0.5) / 100_000) for rank in range(100_000)])
+
+    low, high = find_interval(normal, pictures=pictures)
+
+    assert high == pytest.approx(t * np.sqrt(pictures / (pictures - 1)), rel=0.01)
+    assert low == pytest.approx(-high)
 
 
 def test_draws_count_each_picture_as_often_as_it_is_drawn_and_the_first_case_is_the_set_itself():
