@@ -116,15 +116,15 @@ def test_the_report_files_are_there(project: Path) -> None:
 
 def test_orin_does_the_work_of_the_host_and_says_what_is_missing(project: Path) -> None:
     result = run(project, SMALL, "--target", "orin")
-    handed_out = project / result.document["run_dir"] / "orin"
+    kit = project / result.document["run_dir"] / "orin" / "kit"
 
     assert result.code == 4
     assert "no engine for NVIDIA Jetson AGX Orin 64GB: tensorrt 10.3" in result.reasons
-    assert sorted(path.name for path in handed_out.iterdir()) == [
-        "export-fp32",
-        "quantize-fp16",
-        "quantize-int8",
-    ]
+    assert sorted(path.name for path in kit.iterdir()) == [
+        "agent.pyz", "kit.json", "models", "pictures", "seal.json",
+    ]  # fmt: skip
+    assert sorted(path.name for path in (kit / "models").iterdir()) == ["fp16", "fp32", "int8"]
+    assert "python3 agent.pyz run" in result.reasons
 
 
 def test_a_target_that_cannot_run_the_model_says_so_before_anybody_trains(tmp_path: Path) -> None:
