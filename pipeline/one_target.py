@@ -30,13 +30,12 @@ from targets.receipt import load_receipt
 def packed_only(run: Run, name: str, packed: Packed) -> TargetResult:
     """Hand out the kit of a run that is to end before any board works."""
     stopped = StoppedError("Stopped at the kit, as --until asked.", hint="Run without --until for a verdict.")
-    kit = hand_out(
-        packed,
-        run.directory / name / "kit",
-        store=run.runner.store,
-        order=replace(run.request.order, target=name),
-    )
-    return replace(without(run, stopped, "inconclusive", name), kit=str(kit))
+    return replace(without(run, stopped, "inconclusive", name), kit=str(_kit(run, name, packed)))
+
+
+def _kit(run: Run, name: str, packed: Packed) -> Path:
+    order = replace(run.request.order, target=name)
+    return hand_out(packed, run.directory / name / "kit", store=run.runner.store, order=order)
 
 
 def verified(run: Run, name: str, made: Made) -> TargetResult:
@@ -111,8 +110,7 @@ def _ask(run: Run, name: str, made: Made) -> Answer:
 def _to_the_board(run: Run, name: str, packed: Packed, result: TargetResult, answer: Answer) -> TargetResult:
     """Hand out the kit, and say who has to do what with it."""
     profile = run.request.profiles[name]
-    order = replace(run.request.order, target=name)
-    kit = hand_out(packed, run.directory / name / "kit", store=run.runner.store, order=order)
+    kit = _kit(run, name, packed)
     engines = f"{profile.runtime} {profile.runtime_version}".strip()
     why = "; ".join(answer.why)
     missing = (

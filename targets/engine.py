@@ -1,33 +1,23 @@
 """An engine folder and its `manifest.json`: which files, for what, and the digest of each."""
 
-import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Mapping, Optional
 
 from targets.errors import ModelError
-from targets.profile import Budgets, Dialect, Precision, Rates, RuntimeName, TargetProfile
+from targets.folder import EngineFile, describe_file
+from targets.profile import Precision, RuntimeName, TargetProfile
+from targets.record import load
+
+__all__ = ["EngineFile", "Manifest", "open_engine", "write_manifest"]
 
 SCHEMA = 1
 FILE_NAME = "manifest.json"
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # no folder, no hidden file, no option
 _REBUILD = "Build it again, or pull it again from where it was released."
-
-
-@dataclass(frozen=True)
-class EngineFile:
-    """One file of an engine, as its builder left it.
-
-    Attributes:
-        sha256: Hex digest of its bytes.
-        size: In bytes.
-    """
-
-    sha256: str
-    size: int
 
 
 @dataclass(frozen=True)
@@ -62,7 +52,7 @@ def write_manifest(
     facts: Optional[Mapping[str, str]] = None,
 ) -> Manifest:
     """Describe all files that are in `folder` now, and write the manifest beside them."""
-    files = {path.name: _describe(path) for path in sorted(folder.iterdir()) if path.name != FILE_NAME}
+    files = {path.name: describe_file(path) for path in sorted(folder.iterdir()) if path.name != FILE_NAME}
     manifest = Manifest(
         runtime=profile.runtime,
         runtime_version=runtime_version,
@@ -90,39 +80,17 @@ def open_engine(folder: Path) -> Manifest:
     return manifest
 
 
-def _describe(path: Path) -> EngineFile:
-    sha256 = hashlib.sha256()
-    with path.open("rb") as file:
-        for chunk in iter(lambda: file.read(1 << 20), b""):
-            sha256.update(chunk)
-    return EngineFile(sha256.hexdigest(), path.stat().st_size)
-
-
 def _load_manifest(path: Path) -> Manifest:
     try:
-        record: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if record["schema"] > SCHEMA:
+        text = path.read_text(encoding="utf-8")
+        if json.loads(text)["schema"] > SCHEMA:
             raise ModelError(
-                f"{path} has format version {record['schema']}; this program reads up to {SCHEMA}.",
+                f"{path} has format version {json.loads(text)['schema']}; this program reads up to {SCHEMA}.",
                 hint="Update edgebound on this machine.",
             )
-        files = {str(name): EngineFile(**entry) for name, entry in record["files"].items()}
-        return Manifest(**dict(record, files=files, profile=_read_profile(record["profile"])))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        return load(Manifest, text)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as exc:
         raise ModelError(f"{path} cannot be read as an engine's manifest: {exc!r}", hint=_REBUILD) from exc
-
-
-def _read_profile(record: Mapping[str, Any]) -> TargetProfile:
-    fields = dict(
-        record,
-        dialect=Dialect(**record["dialect"]),
-        budgets=Budgets(**record["budgets"]),
-        rates=Rates(**record.get("rates", {})),
-        precisions=tuple(record["precisions"]),
-        jetpacks=tuple(record.get("jetpacks", ())),
-        power_modes=tuple(record.get("power_modes", ())),
-    )
-    return TargetProfile(**fields)
 
 
 def _refuse_strangers(folder: Path, manifest: Manifest) -> None:
@@ -143,5 +111,5 @@ def _check(path: Path, entry: EngineFile) -> None:
     if not path.is_file():
         raise ModelError(f"{path} is listed in the engine's manifest, but is no file.", hint=_REBUILD)
     # The size first: it costs nothing, and nobody makes us read a file without end.
-    if path.stat().st_size != entry.size or _describe(path) != entry:
+    if path.stat().st_size != entry.size or describe_file(path) != entry:
         raise ModelError(f"{path} is not the file that the engine's manifest describes.", hint=_REBUILD)

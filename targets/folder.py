@@ -3,15 +3,28 @@
 import hashlib
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, Mapping, Type
 
-from targets.engine import EngineFile
 from targets.errors import EdgeboundError
 
 _CHUNK = 1 << 20
 # Names that every file system takes, a USB stick's too; no hidden file, no option, no way out of the folder.
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+
+
+@dataclass(frozen=True)
+class EngineFile:
+    """One file of a folder that travels, as whoever wrote it left it.
+
+    Attributes:
+        sha256: Hex digest of its bytes.
+        size: In bytes.
+    """
+
+    sha256: str
+    size: int
 
 
 def is_safe(name: str) -> bool:
