@@ -86,7 +86,7 @@ def accept(brought: Path, folder: Path, reporter: Reporter) -> RunReport:
                 demo=order.demo,
                 folder=folder,
             ),
-            profiles=find_profiles([order.target]),
+            profiles={order.target: find_profiles(order.asked)[order.target]},
             folder=folder,
             order=order,
             receipts={order.target: receipt},

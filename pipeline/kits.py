@@ -27,13 +27,15 @@ class Order:
         config: The configuration file as given, or empty for the one in the root.
         settings: Of `--set`.
         demo: Of `--demo`.
-        target: As it was asked for.
+        target: By the name that the run calls it.
+        asked: All targets as they were asked for, files of profiles too.
     """
 
     config: str = ""
     settings: tuple[str, ...] = ()
     demo: bool = False
     target: str = ""
+    asked: tuple[str, ...] = ()
 
 
 def agent_digest() -> str:
@@ -64,7 +66,8 @@ def find_order(store: Store, kit_id: str) -> Order:
     """
     try:
         record = json.loads((store.root / "kits" / f"{kit_id}.json").read_bytes())
-        return Order(**{**record, "settings": tuple(record["settings"])})
+        lists = {name: tuple(record[name]) for name in ("settings", "asked")}
+        return Order(**{**record, **lists})
     except (OSError, ValueError, TypeError, KeyError) as exc:
         raise EvidenceError(
             f"The receipt answers to kit {kit_id[:12]}, which was not handed out by this project.",

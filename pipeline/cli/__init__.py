@@ -84,7 +84,12 @@ def run(  # noqa: PLR0913
             profiles=find_profiles(target or ["cpu"]),
             folder=root,
             until=until or "",
-            order=Order(config=str(config or ""), settings=tuple(settings or ()), demo=demo),
+            order=Order(
+                config=str(config or ""),
+                settings=tuple(settings or ()),
+                demo=demo,
+                asked=tuple(target or ["cpu"]),
+            ),
         )
         with interruptible(), display() as reporter:
             report = conduct(request, reporter)

@@ -62,7 +62,7 @@ def kit(  # noqa: PLR0913
             profiles=find_profiles([target]),
             folder=root,
             until="build",
-            order=Order(config=str(config or ""), settings=tuple(settings or ()), demo=demo),
+            order=Order(config=str(config or ""), settings=tuple(settings or ()), demo=demo, asked=(target,)),
         )
         with interruptible(), display() as reporter:
             written = write_kit(request, out or root / f"kit-{target.replace('@', '-')}", reporter)
