@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 CODE := pipeline stages targets benchmarks tests
 .DEFAULT_GOAL := help
 
-.PHONY: help demo check fix test gpu docs lint format types imports board clean
+.PHONY: help demo check fix test lowest gpu docs lint format types imports board clean
 
 help:  ## Show this
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
@@ -26,6 +26,11 @@ fix: $(VENV)/.dev  ## Mend what a machine can mend
 
 test: $(VENV)/.dev  ## The fast tests
 	$(BIN)/pytest -m "not slow and not gpu"
+
+lowest: $(VENV)/.dev  ## Pruning and training with the oldest Ultralytics that pyproject.toml allows
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/lowest \
+	  "ultralytics==$$(sed -n 's/.*"ultralytics>=\([0-9.]*\),.*/\1/p' pyproject.toml)"
+	PYTHONPATH=$(VENV)/lowest $(BIN)/pytest tests/stages/prune tests/stages/train
 
 gpu: $(VENV)/.dev  ## The tests that need an NVIDIA GPU
 	$(BIN)/pytest -m gpu

@@ -62,6 +62,7 @@ class Gate:
     def step_limit_pt(self, rung: Rung) -> float:
         """Give the most that the step to `rung` may lose, in points."""
         by_form = {"train": self.drift_pt, "prune": self.prune_drift_pt, "distill": self.distill_drift_pt}
+        by_form["qat"] = self.int8_drift_pt
         by_precision = {"fp32": self.onnx_drift_pt, "fp16": self.fp16_drift_pt, "int8": self.int8_drift_pt}
         return by_form[rung.form] if rung.form in by_form else by_precision[rung.precision]
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.config import Config, PruneSection
-from pipeline.forms import Cost, Variant
-from pipeline.frontier import Point, search_ratio
+from pipeline.forms import Cost, Shared, Variant
+from pipeline.frontier import Point, search_ratio, search_speed
 from pipeline.runner import Step
+from pipeline.speed import Speed, Speedometer
 from stages.artifact import Artifact
 from stages.data import Prepared
 from stages.prune import Prune, Pruned, PruneInputs
@@ -20,6 +21,7 @@ from stages.train import Train, TrainInputs
 from stages.user_modules import digest_modules
 from stages.verify import Compare, CompareInputs, Evaluate, EvaluateInputs
 from stages.weights import find_weights
+from targets.profile import TargetProfile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,45 +51,55 @@ class _Work:
     pictures: Artifact
     baseline: Variant
     step: Step
+    speedometer: Speedometer
 
 
 def compress(
-    config: Config, data: Prepared, checkpoint: Artifact, *, pictures: Artifact, step: Step, folder: Path
+    config: Config,
+    shared: Shared,
+    profiles: Mapping[str, TargetProfile],
+    *,
+    step: Step,
+    host: str,
+    folder: Path,
 ) -> Compressed:
     """Distill and prune as the configuration asks.
 
     Args:
         config: Of the run.
-        data: The data set.
-        checkpoint: The trained baseline.
-        pictures: Of the data set.
+        shared: The data set, and the trained baseline as the only form.
+        profiles: Of the targets, by the names that they were asked for.
         step: Runs a stage, or knows its result.
+        host: Fingerprint of this machine.
         folder: Paths in the configuration are relative to it.
 
     Raises:
         UsageError: A setting does not fit the model.
-        BudgetError: No ratio is within `prune.max_drift_pt`.
+        BudgetError: No ratio is within `prune.max_drift_pt` or `prune.target_latency_ms`.
     """
-    baseline = Variant(form="train", precision="fp32", runtime="pytorch", model=checkpoint)
-    forms = [baseline]
+    forms = [*shared.forms]
     if config.distill is not None:
-        forms.append(_distill(config, data, baseline, pictures=pictures, step=step, folder=folder))
+        forms.append(_distill(config, shared, step=step, folder=folder))
     if config.prune is None:
         return Compressed(forms=tuple(forms), costs={}, frontier=(), notes=())
     work = _Work(
-        config=config, section=config.prune, data=data, pictures=pictures, baseline=baseline, step=step
+        config=config,
+        section=config.prune,
+        data=shared.data,
+        pictures=shared.pictures,
+        baseline=shared.forms[0],
+        step=step,
+        speedometer=Speedometer(config=config, profiles=profiles, shared=shared, step=step, host=host),
     )
     return _prune(work, forms)
 
 
-def _distill(
-    config: Config, data: Prepared, baseline: Variant, *, pictures: Artifact, step: Step, folder: Path
-) -> Variant:
+def _distill(config: Config, shared: Shared, *, step: Step, folder: Path) -> Variant:
     assert config.distill is not None
-    student = config.distill.student
+    student, baseline = config.distill.student, shared.forms[0]
     inputs = TrainInputs(
-        index=data.index,
-        pictures=pictures,
+        index=shared.data.index,
+        pictures=shared.pictures,
         weights=find_weights(student, folder, folder / ".edgebound" / "weights"),
         teacher=baseline.model,
         modules=config.model.modules,
@@ -98,21 +110,12 @@ def _distill(
 
 
 def _prune(work: _Work, forms: Sequence[Variant]) -> Compressed:
-    """Cut and tune; of several ratios, go on with the one that the goal asks for."""
+    """Cut and tune; where there is a goal to search for, to the ratio that meets it."""
     origin = forms[-1]
-    section = work.section
-    if section.ratios or section.max_drift_pt is not None:
-        chosen, frontier = search_ratio(
-            section.ratios,
-            lambda ratio: _point(work, origin, ratio),
-            limit_pt=work.config.gate.prune_drift_pt
-            if section.max_drift_pt is None
-            else section.max_drift_pt,
-            must=section.max_drift_pt is not None,
-        )
-        goal = replace(section, ratio=chosen, target_gmac=None)
-    else:
-        goal, frontier = section, ()
+    goal, frontier = _goal(work, origin)
+    if goal is None:
+        note = f"Nothing was pruned: {frontier[0].latency_ms:.3g} ms uncut ({frontier[0].latency_source})."
+        return Compressed(forms=tuple(forms), costs={}, frontier=frontier, notes=(note,))
     whole, cut, tuned = _cut_and_tune(work, origin, goal)
     before = Cost(gmac=whole.gmac_before, parameters=whole.parameters_before)
     after = Cost(gmac=cut.gmac_after, parameters=cut.parameters_after)
@@ -126,10 +129,58 @@ def _prune(work: _Work, forms: Sequence[Variant]) -> Compressed:
     )
 
 
+def _goal(work: _Work, origin: Variant) -> tuple[PruneSection | None, tuple[Point, ...]]:
+    """Give the section with the ratio that a search found, None for no cut, and what was tried."""
+    section = work.section
+    if section.target_latency_ms is not None:
+        ratio, frontier = search_speed(
+            lambda ratio: _timed(work, origin, ratio), target_ms=section.target_latency_ms
+        )
+    elif section.ratios or section.max_drift_pt is not None:
+        limit = section.max_drift_pt
+        ratio, frontier = search_ratio(
+            section.ratios,
+            lambda ratio: _point(work, origin, ratio),
+            limit_pt=work.config.gate.prune_drift_pt if limit is None else limit,
+            must=limit is not None,
+        )
+    else:
+        return section, ()
+    return (_at(section, ratio) if ratio else None), frontier
+
+
+def _at(section: PruneSection, ratio: float) -> PruneSection:
+    return replace(section, ratio=ratio, target_gmac=None)
+
+
+def _timed(work: _Work, origin: Variant, ratio: float) -> Point:
+    """See how fast the model is when it is cut by a ratio; 0 leaves it whole."""
+    if not ratio:
+        speed = work.speedometer.slowest(origin.model, "uncut")
+        return Point(ratio=0.0, latency_ms=speed.ms, latency_source=speed.source)
+    goal = _at(work.section, ratio)
+    cut = _cut(work, origin.model, goal.stage, label=_words(goal))
+    speed = work.speedometer.slowest(cut.checkpoint, _words(goal))
+    return _with_speed(_sized(ratio, cut), speed)
+
+
+def _sized(ratio: float, cut: Pruned) -> Point:
+    return Point(
+        ratio=ratio, gmac=cut.gmac_after, gmac_before=cut.gmac_before, parameters=cut.parameters_after
+    )
+
+
+def _with_speed(point: Point, speed: Speed | None) -> Point:
+    if speed is None:
+        return point
+    return replace(point, latency_ms=speed.ms, latency_source=speed.source)
+
+
 def _point(work: _Work, origin: Variant, ratio: float) -> Point:
-    """See what a ratio gives."""
-    whole, cut, tuned = _cut_and_tune(work, origin, replace(work.section, ratio=ratio, target_gmac=None))
-    label = f"ratio {ratio:g}"
+    """See what a ratio costs in accuracy, and what it gives in speed if that can be told."""
+    goal = _at(work.section, ratio)
+    whole, cut, tuned = _cut_and_tune(work, origin, goal)
+    label = _words(goal)
     baseline, candidate = (
         work.step(
             Evaluate(runtime="pytorch"),
@@ -143,14 +194,10 @@ def _point(work: _Work, origin: Variant, ratio: float) -> Point:
         CompareInputs(baseline=baseline.detections, candidate=candidate.detections, index=work.data.index),
         label=f"{label} against pytorch fp32",
     )
-    return Point(
-        ratio=ratio,
-        gmac=cut.gmac_after,
-        gmac_before=whole.gmac_before,
-        parameters=cut.parameters_after,
-        drift_pt=compared.drift_pt,
-        drift_ci_pt=compared.drift_ci_pt,
-    )
+    sized = replace(_sized(ratio, cut), gmac_before=whole.gmac_before)
+    known = work.speedometer.knows_all()
+    timed = _with_speed(sized, work.speedometer.slowest(cut.checkpoint, label) if known else None)
+    return replace(timed, drift_pt=compared.drift_pt, drift_ci_pt=compared.drift_ci_pt)
 
 
 def _cut_and_tune(work: _Work, origin: Variant, goal: PruneSection) -> tuple[Pruned, Pruned, Artifact]:

@@ -17,12 +17,13 @@ from pipeline.forms import Made, Shared
 from pipeline.gate import overall
 from pipeline.ladder import Failure, RunReport, Step
 from pipeline.one_target import packed_only, verified, without
-from pipeline.plan import check_early, make_candidates, make_shared, prepare_data, refuse_impossible
+from pipeline.plan import check_early, make_candidates, make_shared, prepare_data
 from pipeline.report import write_report
 from pipeline.request import Request, Run
 from pipeline.rungs import data_summary, epochs
 from pipeline.runner import STAGES, Reporter, Runner, StoppedError
 from pipeline.store import Store
+from pipeline.support import refuse_impossible
 from targets.errors import BudgetError, EdgeboundError, UnsupportedError
 from targets.host import describe_host, fingerprint
 
@@ -82,7 +83,12 @@ def _work(run: Run) -> None:
         if len(barred) == len(request.profiles):
             return
     run.shared = make_shared(
-        request.config, run.data, pictures=pictures, step=run.runner, folder=request.folder
+        request.config,
+        {name: profile for name, profile in request.profiles.items() if name not in run.targets},
+        (run.data, pictures),
+        step=run.runner,
+        host=run.host,
+        folder=request.folder,
     )
     _tell(run, run.shared.trained.notes)
     _hand_out_pruned(run, run.shared)

@@ -41,6 +41,21 @@ class ModelSection:
 
 
 @dataclass(frozen=True, kw_only=True)
+class QatSection:
+    """Quantization-aware training, by Ultralytics and NVIDIA's ModelOpt.
+
+    Attributes:
+        steps: Optimizer steps.
+        lr0: Learning rate of AdamW at the start, whatever `train.optimizer` is: the weights are good already.
+        distill: The model as it was teaches.
+    """
+
+    steps: Annotated[int, Ge(1)] = 500
+    lr0: Annotated[float, Gt(0)] = 0.0001
+    distill: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class QuantizeSection(Quantize):
     """INT8: how it is made, and how much it may lose.
 
@@ -50,11 +65,14 @@ class QuantizeSection(Quantize):
             stands between them; SiLU lets no factor through.
         drift_budget_pt: Leave the cheapest set of layers in higher precision with which INT8 loses no more
             mAP50-95 than this, in points, against the exported model; without it all that can be is INT8.
+        qat: Train the model for INT8 where all of that loses too much: more than `drift_budget_pt` in every
+            form, or without a budget more than `gate.int8_drift_pt`. Needs the extra `qat`.
     """
 
     calibration: Annotated[int, Ge(0)] = 0
     equalize: bool = False
     drift_budget_pt: Annotated[float, Ge(0)] | None = None
+    qat: QatSection | None = None
 
     @property
     def stage(self) -> Quantize:
@@ -69,12 +87,15 @@ class QuantizeSection(Quantize):
 
 @dataclass(frozen=True, kw_only=True)
 class PruneSection(Prune):
-    """Pruning: how much goes, and how the rest is tuned. One goal: a ratio, GMAC, a drift, or ratios to try.
+    """Pruning: how much goes, and how the rest is tuned. One goal: a ratio, GMAC, latency, drift, or ratios.
 
     Attributes:
         ratios: Try each of these, and go on with the largest whose drift is within the limit: `max_drift_pt`,
             or else `gate.prune_drift_pt`. The report has the frontier.
         max_drift_pt: Find the largest ratio that loses no more than this against the baseline, in points.
+        target_latency_ms: Find the smallest ratio with which a picture takes no more than this on every
+            target of the run: p50 of an engine that is built and measured here, or what the cost model says
+            of a target that is not, which is the least it can take.
         distill: The baseline teaches while the cut model is tuned.
         steps: Optimizer steps of fine-tuning, over all iterations; with few pictures epochs are few steps.
         lr_factor: Learning rate of fine-tuning, as a part of `train.lr0`.
@@ -82,6 +103,7 @@ class PruneSection(Prune):
 
     ratios: tuple[Annotated[float, Gt(0), Lt(1)], ...] = ()
     max_drift_pt: Annotated[float, Ge(0)] | None = None
+    target_latency_ms: Annotated[float, Gt(0)] | None = None
     distill: bool = True
     steps: Annotated[int, Ge(1)] = 1000
     lr_factor: Annotated[float, Gt(0)] = 0.5
@@ -210,16 +232,26 @@ def load_config(file: Path | None, settings: Sequence[str], *, demo: bool, folde
 def _check_goal(prune: PruneSection | None) -> None:
     if prune is None:
         return
-    given = {"ratio": prune.ratio, "target_gmac": prune.target_gmac, "ratios": prune.ratios or None}
+    given = {
+        "ratio": prune.ratio,
+        "target_gmac": prune.target_gmac,
+        "target_latency_ms": prune.target_latency_ms,
+        "ratios": prune.ratios or None,
+        "max_drift_pt": prune.max_drift_pt,
+    }
     goals = [name for name, value in given.items() if value is not None]
-    if len(goals) > 1 or (not goals and prune.max_drift_pt is None):
+    if len(goals) != 1 and goals != ["ratios", "max_drift_pt"]:
         raise UsageError(
             f"`prune` needs one goal, and has {' and '.join(goals) or 'none'}.",
-            hint="Set one of prune.ratio, prune.target_gmac, prune.ratios and prune.max_drift_pt.",
+            hint=f"Set one of {', '.join(f'prune.{name}' for name in given)}; ratios take max_drift_pt too.",
         )
 
 
-_FOLLOWS = {("train", "weights"): "model.weights", ("data", "imgsz"): "train.imgsz"}  # the plan fills them
+_FOLLOWS = {
+    ("train", "weights"): "model.weights",
+    ("data", "imgsz"): "train.imgsz",
+    ("train", "int8"): "quantize.qat",
+}  # the plan fills them
 _HINT = "`pipeline init DATA` writes a commented file; the README lists the sections."
 
 

@@ -38,6 +38,7 @@ class Shared:
 
     Attributes:
         forms: The baseline and what compression made of it; the last one was exported.
+        exported: None while compression is at work.
         costs: Of these, by id, where somebody has counted.
         frontier: What pruning tried.
     """
@@ -45,8 +46,8 @@ class Shared:
     data: Prepared
     pictures: Artifact
     trained: Trained
-    exported: Exported
     forms: tuple[Variant, ...]
+    exported: Exported | None = None
     costs: Mapping[str, Cost] = field(default_factory=dict)
     frontier: tuple[Point, ...] = ()
     notes: tuple[str, ...] = ()
@@ -80,7 +81,8 @@ class Variant:
     @property
     def title(self) -> str:
         """The form in two words."""
-        kinds = {"export": "onnx", "quantize": "onnx", "cut": "cut", "prune": "pruned", "distill": "student"}
+        kinds = {"export": "onnx", "quantize": "onnx", "prune": "pruned", "distill": "student"}
+        kinds |= {"cut": "cut", "qat": "qat"}
         kind = kinds.get(self.form, self.runtime)
         return f"{kind} {self.precision}"
 

@@ -21,7 +21,7 @@ __all__ = [
 SCHEMA = 1
 
 Verdict = Literal["pass", "refuse", "inconclusive", "unsupported", "error"]
-Form = Literal["train", "distill", "cut", "prune", "export", "quantize", "build"]
+Form = Literal["train", "distill", "cut", "prune", "qat", "export", "quantize", "build"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +144,7 @@ class Rung:
             "cut": "cut pytorch",
             "prune": "pruned pytorch",
             "distill": "distilled pytorch",
+            "qat": "qat pytorch",
         }
         return f"{kind.get(self.form, self.runtime)} {self.precision}"
 

@@ -15,7 +15,7 @@ from pipeline.forms import Made, Variant, Verified
 from pipeline.gate import Terms, judge
 from pipeline.kits import hand_out
 from pipeline.ladder import Rung, TargetResult, Verdict
-from pipeline.plan import take_in, technical
+from pipeline.plan import take_in
 from pipeline.receipts import Answer, file_receipt
 from pipeline.request import Run
 from pipeline.rungs import placement, rungs
@@ -23,7 +23,7 @@ from pipeline.runner import StoppedError
 from pipeline.verification import verify
 from stages.pack import Packed
 from targets.errors import EdgeboundError, EvidenceError
-from targets.profile import TargetProfile
+from targets.profile import TargetProfile, technical
 from targets.receipt import load_receipt
 
 

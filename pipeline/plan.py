@@ -6,7 +6,7 @@ Add a stage by calling it here. First comes all that makes something, then all t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +16,10 @@ from pipeline.forms import Made, OnBoard, Shared, Variant
 from pipeline.kits import agent_digest
 from pipeline.precision import lower
 from pipeline.runner import Step
+from pipeline.support import refuse_unsupported, warnings
 from stages.artifact import Artifact
 from stages.build import Build, BuildInputs
-from stages.check import Check, Checked, CheckInputs
+from stages.check import Check, CheckInputs
 from stages.data import DataInputs, Prepared
 from stages.data.render import RenderInputs
 from stages.data.source import anchor
@@ -29,23 +30,8 @@ from stages.train.sketch import Sketch
 from stages.user_modules import digest_modules
 from stages.verify import Receive, ReceiveInputs
 from stages.weights import find_weights
-from targets.errors import UnsupportedError, UsageError
-from targets.profile import Budgets, TargetProfile
-
-
-def refuse_impossible(config: Config, profiles: Iterable[TargetProfile]) -> None:
-    """See that each target can have the precision that is to ship.
-
-    Raises:
-        UsageError: One cannot.
-    """
-    wish = config.build.precision
-    for profile in profiles:
-        if wish not in ("auto", *profile.precisions):
-            raise UsageError(
-                f"`build.precision: {wish}`, but {profile.name} has {', '.join(profile.precisions)}.",
-                hint="Set it to one of these, or to auto.",
-            )
+from targets.errors import UnsupportedError
+from targets.profile import TargetProfile, technical
 
 
 def prepare_data(config: Config, step: Step, *, folder: Path) -> tuple[Prepared, Artifact]:
@@ -115,24 +101,38 @@ def _train_inputs(config: Config, data: Prepared, pictures: Artifact, folder: Pa
     )
 
 
-def make_shared(config: Config, data: Prepared, *, pictures: Artifact, step: Step, folder: Path) -> Shared:
+def make_shared(
+    config: Config,
+    profiles: Mapping[str, TargetProfile],
+    given: tuple[Prepared, Artifact],
+    *,
+    step: Step,
+    host: str,
+    folder: Path,
+) -> Shared:
     """Train, compress and export: once, whatever the targets.
 
     Args:
         config: Of the run.
-        data: The data set.
-        pictures: Its pictures.
+        profiles: Of the targets, by the names that they were asked for; pruning may aim at their latency.
+        given: The data set and its pictures, as `prepare_data` gives them.
         step: Runs a stage, or knows its result.
+        host: Fingerprint of this machine.
         folder: Paths in the configuration are relative to it; downloads go to its `.edgebound/weights`.
+
+    Raises:
+        BudgetError: Pruning cannot meet its goal.
     """
+    data, pictures = given
     inputs = _train_inputs(config, data, pictures, folder)
     trained = step(replace(config.train, weights=config.model.weights), inputs)
-    compressed = compress(config, data, trained.checkpoint, pictures=pictures, step=step, folder=folder)
+    baseline = Variant(form="train", precision="fp32", runtime="pytorch", model=trained.checkpoint)
+    shared = Shared(data=data, pictures=pictures, trained=trained, forms=(baseline,))
+    asked = {name: technical(profile) for name, profile in profiles.items()}
+    compressed = compress(config, shared, asked, step=step, host=host, folder=folder)
     exported = step(config.export, ExportInputs(checkpoint=compressed.forms[-1].model))
-    return Shared(
-        data=data,
-        pictures=pictures,
-        trained=trained,
+    return replace(
+        shared,
         exported=exported,
         forms=compressed.forms,
         costs=compressed.costs,
@@ -158,6 +158,7 @@ def make_candidates(
         UnsupportedError: The target cannot run the model.
         BudgetError: No INT8 form is within `quantize.drift_budget_pt`.
     """
+    assert shared.exported is not None
     asked, profile = profile, technical(profile)
     onnx = Variant(
         form="export",
@@ -260,40 +261,3 @@ def take_in(made: Made, profile: TargetProfile, receipt: Artifact, step: Step) -
         if one.engine is not None
     )
     return OnBoard(variants=engines, received=received)
-
-
-def technical(profile: TargetProfile) -> TargetProfile:
-    """Give what of a profile an engine depends on: with other budgets it is still the same engine."""
-    return replace(
-        profile,
-        budgets=Budgets(),
-        sources={},
-        jetpacks=(),
-        power_modes=(),
-        memory_gb=None,
-        confidence="",
-    )
-
-
-def warnings(checked: Checked, profile: TargetProfile) -> tuple[str, ...]:
-    """Give what does not keep the target from running the model, but is worth knowing."""
-    return tuple(
-        f"check for {profile.name}: {finding.op} {finding.node}: {finding.reason} {finding.remedy}".strip()
-        for finding in checked.findings
-        if finding.severity == "warning"
-    )
-
-
-def refuse_unsupported(checked: Checked, profile: TargetProfile) -> None:
-    """Stop where an operator is missing.
-
-    Raises:
-        UnsupportedError: With all operators that are.
-    """
-    missing = [finding for finding in checked.findings if finding.severity == "error"]
-    if missing:
-        first = missing[0]
-        names = ", ".join(sorted({finding.op for finding in missing}))
-        raise UnsupportedError(
-            f"{profile.name} cannot run this model ({names}): {first.node}: {first.reason}", hint=first.remedy
-        )

@@ -15,20 +15,19 @@ from pipeline.plan import (
     make_candidates,
     make_shared,
     prepare_data,
-    refuse_impossible,
     take_in,
-    technical,
 )
 from pipeline.receipts import find_receipt
 from pipeline.runner import fresh, key_record, result_of
 from pipeline.store import Store
+from pipeline.support import refuse_impossible
 from pipeline.upkeep import Listed, ls
 from pipeline.verification import verify
 from stages.artifact import digest_json
 from stages.stage import Stage
 from targets.errors import EdgeboundError
 from targets.host import describe_host, fingerprint
-from targets.profile import TargetProfile
+from targets.profile import TargetProfile, technical
 
 InputsT = TypeVar("InputsT")
 ResultT = TypeVar("ResultT")
@@ -147,7 +146,7 @@ def preview(config: Config, profiles: Mapping[str, TargetProfile], folder: Path)
     data, pictures = prepare_data(config, step, folder=folder)
     check_early(config, profiles, data, pictures=pictures, step=step, folder=folder)
     try:
-        shared = make_shared(config, data, pictures=pictures, step=step, folder=folder)
+        shared = make_shared(config, profiles, (data, pictures), step=step, host=host, folder=folder)
     except DependsOnError as exc:
         step.planned.append(Planned(title=f"what follows {exc.what}", state="open", seconds=None))
         return list(dict.fromkeys(step.planned))

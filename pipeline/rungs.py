@@ -44,7 +44,7 @@ def _costed(rung: Rung, variant: Variant, costs: Mapping[str, Cost]) -> Rung:
     """Give a rung with what it costs: what is counted for it, or for the form it was made from."""
     at: Variant | None = variant
     while at is not None and at.id not in costs:
-        at = at.parent if at.runtime != "pytorch" else None
+        at = at.parent if at.runtime != "pytorch" or at.form == "qat" else None
     return rung if at is None else replace(rung, gmac=costs[at.id].gmac, parameters=costs[at.id].parameters)
 
 

@@ -40,6 +40,7 @@ from ultralytics.nn.modules.head import OBB, Detect, Pose, Segment, WorldDetect,
 from ultralytics.nn.tasks import DetectionModel, load_checkpoint
 from ultralytics.utils import DEFAULT_CFG, LOGGER, SETTINGS
 from ultralytics.utils.downloads import attempt_download_asset
+from ultralytics.utils.torch_utils import strip_qat
 
 from targets.errors import EdgeboundError, ModelError, UsageError
 
@@ -62,6 +63,7 @@ __all__ = [
     "download_weights",
     "load_checkpoint",
     "register_modules",
+    "strip_qat",
     "v10Detect",
 ]
 

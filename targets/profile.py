@@ -1,6 +1,6 @@
 """Target profile: what we know of one device type, as its file in `targets/profiles/` says."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Mapping, Optional, Tuple
 
 Precision = Literal["fp32", "fp16", "int8"]
@@ -105,3 +105,16 @@ class TargetProfile:
     power_modes: Tuple[str, ...] = ()
     confidence: Confidence = ""
     sources: Mapping[str, str] = field(default_factory=dict)
+
+
+def technical(profile: TargetProfile) -> TargetProfile:
+    """Give what of a profile an engine depends on: with other budgets it is still the same engine."""
+    return replace(
+        profile,
+        budgets=Budgets(),
+        sources={},
+        jetpacks=(),
+        power_modes=(),
+        memory_gb=None,
+        confidence="",
+    )

@@ -1,6 +1,8 @@
-"""The frontier of pruning: drift against GMAC of every ratio that was tried."""
+"""The frontier of pruning: drift against latency, or GMAC, of every ratio that was tried."""
 
 from __future__ import annotations
+
+import math
 
 from pipeline.frontier import Point
 from pipeline.int8 import Search, SearchTrial
@@ -13,17 +15,39 @@ from pipeline.report.words import figure, interval
 
 def frontier_sheet(report: RunReport) -> Markup | None:
     """Show what each ratio gave, and which one the run went on with."""
-    if not report.frontier:
+    points = report.frontier
+    if not points:
         return None
-    text = "What each ratio gave after cutting and fine-tuning, against the baseline, in PyTorch."
     return tag(
         "section",
         tag("header", tag("h2", "Pruning")),
-        tag("p", text, class_="soft"),
-        pareto_chart(_as_search(report), "% of the GMAC"),
-        _table(report.frontier),
+        tag("p", _text(points), class_="soft"),
+        pareto_chart(_as_search(report), _unit(points)),
+        _table(points),
         class_="sheet",
     )
+
+
+def _text(points: tuple[Point, ...]) -> str:
+    tuned = any(math.isfinite(one.drift_pt) for one in points)
+    said = (
+        "What each ratio gave after cutting and fine-tuning, against the baseline, in PyTorch."
+        if tuned
+        else "How fast each ratio is; only the chosen one was tuned, and its drift is in the ladder."
+    )
+    sources = sorted({one.latency_source for one in points if one.latency_source})
+    return f"{said} Latency: {'; '.join(sources)}." if sources else said
+
+
+def _unit(points: tuple[Point, ...]) -> str:
+    if not _timed(points):
+        return "% of the GMAC"
+    predicted = any("predicted" in one.latency_source for one in points)
+    return f"milliseconds, {'predicted' if predicted else 'p50'}"
+
+
+def _timed(points: tuple[Point, ...]) -> bool:
+    return all(math.isfinite(one.latency_ms) for one in points)
 
 
 def _as_search(report: RunReport) -> Search:
@@ -32,6 +56,7 @@ def _as_search(report: RunReport) -> Search:
     limit = limits.get("max_drift_pt")
     if limit is None:
         limit = report.settings.get("gate", {}).get("prune_drift_pt", 1.0)
+    timed = _timed(report.frontier)
     return Search(
         budget_pt=float(limit),
         blocks=0,
@@ -42,6 +67,7 @@ def _as_search(report: RunReport) -> Search:
                 drift_pt=one.drift_pt,
                 drift_ci_pt=one.drift_ci_pt,
                 cost=one.gmac / one.gmac_before,
+                p50_ms=one.latency_ms if timed else math.nan,
                 chosen=one.chosen,
             )
             for one in report.frontier
@@ -52,7 +78,7 @@ def _as_search(report: RunReport) -> Search:
 
 
 def _table(points: tuple[Point, ...]) -> Markup:
-    heads = head("ratio", "GMAC#", "of before, %#", "parameters, 10⁶#", "drift, pt#")
+    heads = head("ratio", "GMAC#", "of before, %#", "parameters, 10⁶#", "latency, ms#", "drift, pt#")
     return scrolling("Ratios", table(heads, map(_row, points)))
 
 
@@ -63,7 +89,8 @@ def _row(point: Point) -> Markup:
         tag("th", figure(point.ratio), chosen, scope="row"),
         number(point.gmac, 3),
         number(100 * point.gmac / point.gmac_before, 1),
-        number(point.parameters / 1e6, 2),
+        number(point.parameters / 1e6 if point.parameters else math.nan, 2),
+        number(point.latency_ms, 2),
         number(point.drift_pt, 2, tag("small", spread) if spread else None),
     )
     return render(tag("tr", cells, class_="ships" if point.chosen else None))

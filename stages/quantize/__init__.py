@@ -32,6 +32,8 @@ class QuantizeInputs:
         runtime: What will read it.
         runtime_version: Of that; empty: the one installed here.
         half: The FP16 form, where the dialect has FP16 scales: what is not INT8 is as it is there.
+        ranges: What the model was trained to keep, as `stages.learned` writes it; None: what calibration
+            finds.
     """
 
     onnx: Artifact
@@ -42,6 +44,7 @@ class QuantizeInputs:
     runtime: RuntimeName
     runtime_version: str = ""
     half: Artifact | None = None
+    ranges: Artifact | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
@@ -38,6 +38,8 @@ class Groundwork:
         grids: How its tensors are rounded.
         reduced: Weights that are stored in 7 bits.
         correct_bias: Correct biases for the error of rounded weights.
+        limits: Largest magnitude of each channel, (channels,), of weights that were trained within it; the
+            others keep all of their values.
     """
 
     model: onnx.ModelProto
@@ -46,6 +48,7 @@ class Groundwork:
     grids: Mapping[str, Grid]
     reduced: frozenset[str]
     correct_bias: bool
+    limits: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def assemble(self, part: Placement | None = None) -> onnx.ModelProto:
         """Give the Q/DQ graph of all or a part of the placement, at the model's opset, scales in FP32."""
@@ -53,7 +56,7 @@ class Groundwork:
         model = self.model
         if self.correct_bias:
             model = correct_biases(model, placement, self.statistics, reduced=self.reduced)
-        return insert_qdq(model, placement, self.grids, reduced=self.reduced)
+        return insert_qdq(model, placement, self.grids, reduced=self.reduced, limits=self.limits)
 
 
 def lay(

@@ -25,6 +25,7 @@ def insert_qdq(
     grids: Mapping[str, Grid],
     *,
     reduced: Collection[str] = (),
+    limits: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> onnx.ModelProto:
     """Give a new model in which what `placement` names goes through INT8.
 
@@ -36,6 +37,7 @@ def insert_qdq(
         placement: What becomes INT8.
         grids: How each activation of the placement is rounded.
         reduced: Weights to store in 7 bits.
+        limits: Largest magnitude to keep of each channel, (channels,), by weight; the others keep all.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
@@ -48,6 +50,7 @@ def insert_qdq(
             weight,
             names,
             largest=REDUCED_MAX if weight.name in reduced else Q_MAX,
+            limits=(limits or {}).get(weight.name),
             keep=weight.name in floats,
         )
         for weight in placement.weights
@@ -139,12 +142,18 @@ def _pair(graph: onnx.GraphProto, name: str, names: _Names, grid: Grid) -> list[
 
 
 def _store_weight(
-    graph: onnx.GraphProto, weight: Weight, names: _Names, *, largest: int, keep: bool
+    graph: onnx.GraphProto,
+    weight: Weight,
+    names: _Names,
+    *,
+    largest: int,
+    limits: NDArray[np.float32] | None,
+    keep: bool,
 ) -> onnx.NodeProto:
     """Store a weight as INT8 values with their scales, instead of the floats or (`keep`) beside them."""
     position = next(i for i, one in enumerate(graph.initializer) if one.name == weight.name)
     values = numpy_helper.to_array(graph.initializer[position])
-    integers, scales = quantize_weight(values, weight.axis, largest=largest)
+    integers, scales = quantize_weight(values, weight.axis, largest=largest, limits=limits)
     if not keep:
         del graph.initializer[position]
     inputs = [names.of(weight.name, kind) for kind in ("quantized", "scale", "zero_point")]
@@ -156,15 +165,26 @@ def _store_weight(
 
 
 def quantize_weight(
-    values: NDArray[np.float32], axis: int, *, largest: int = Q_MAX
+    values: NDArray[np.float32],
+    axis: int,
+    *,
+    largest: int = Q_MAX,
+    limits: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Quantize per channel, symmetric: the largest magnitude of each channel becomes `largest`.
+
+    Args:
+        values: Of a weight.
+        axis: Of the channels.
+        largest: Of the integers.
+        limits: Magnitudes that become `largest` instead, (channels,); what is beyond is clipped.
 
     Returns:
         Integers of the same shape, and the scales, (channels,).
     """
     others = tuple(i for i in range(values.ndim) if i != axis)
-    scales = (np.abs(values).max(axis=others) / largest).astype(np.float32)
+    kept = np.abs(values).max(axis=others) if limits is None else limits
+    scales = (kept / largest).astype(np.float32)
     scales[scales == 0] = 1.0  # a channel of zeros
     shape = [1] * values.ndim
     shape[axis] = -1

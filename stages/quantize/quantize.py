@@ -10,12 +10,14 @@ import onnx
 
 from stages.artifact import Artifact
 from stages.dataset import load_dataset
+from stages.learned import load_learned
 from stages.quantize import LeftInFloat, Quantize, Quantized, QuantizeInputs
 from stages.quantize.assemble import Groundwork, lay
 from stages.quantize.calibration.calibrate import CalibrationPictures, load_float
 from stages.quantize.calibration.storage import load_statistics
 from stages.quantize.dialect import to_dialect
 from stages.quantize.half import load_kept
+from stages.quantize.learned import with_learned
 from stages.quantize.report import describe, summarize
 from stages.quantize.rules import refuse_breaches, rules_for
 from targets.model import load_model_spec
@@ -42,6 +44,8 @@ def quantize(stage: Quantize, inputs: QuantizeInputs, out: Path, progress: Progr
         spec=spec.input,
         images=CalibrationPictures(inputs.pictures, chosen, spec.input),
     )
+    if inputs.ranges is not None:
+        ground = with_learned(ground, load_learned(inputs.ranges), inputs.dialect)
     progress(2, 3, "inserting")
     kept = load_kept(inputs.half) if inputs.half else None
     result = to_dialect(ground.assemble(), inputs.dialect, keep_fp32=kept)

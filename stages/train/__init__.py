@@ -75,6 +75,7 @@ class Trained:
         best_epoch: The epoch whose weights were taken, from 1; 0 for weights as they came.
         device: Where it was trained; empty if it was not.
         notes: What a person should know, a sentence each.
+        ranges: As `stages.learned` writes them; None without `int8`.
     """
 
     checkpoint: Artifact
@@ -82,6 +83,7 @@ class Trained:
     best_epoch: int
     device: str
     notes: tuple[str, ...]
+    ranges: Artifact | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +109,8 @@ class Train:
         weights: Name of the weights as the user gave it, for the size in `yolo11n.yaml`; the plan fills it.
         distill_weight: Of the loss against the teacher's features, where there is a teacher; the default is
             Ultralytics' own.
+        int8: Round weights and inputs to 8 bits while training, for a model that is to run so; the plan
+            sets it.
     """
 
     name: ClassVar[str] = "train"
@@ -128,6 +132,7 @@ class Train:
     weights: str = ""
     steps: Annotated[int, Ge(0)] = 0
     distill_weight: Annotated[float, Gt(0)] = 6.0
+    int8: bool = False
 
     def run(self, inputs: TrainInputs, out: Path, progress: Progress) -> Trained:
         """Train, going on where an interrupted run left `out`.

@@ -11,10 +11,12 @@ import cv2
 import torch
 
 from stages.artifact import Artifact
-from stages.checkpoint import load_module, load_provenance, save_checkpoint
+from stages.checkpoint import load_module, save_checkpoint
 from stages.dataset import Dataset, load_dataset
+from stages.learned import save_learned
 from stages.train import EpochMetrics, Train, Trained, TrainInputs
-from stages.train.snapshots import Snapshots
+from stages.train.qat import learned_of, see_that_it_can_be, split, strip
+from stages.train.snapshots import Snapshots, Tensors
 from stages.train.start import Start, load_start
 from stages.train.trainer import Course, Trainer
 from targets.errors import EdgeboundError, UsageError
@@ -39,6 +41,8 @@ def train(stage: Train, inputs: TrainInputs, out: Path, progress: Progress) -> T
     torch.manual_seed(stage.seed)
     start = _load(stage.weights, inputs, dataset)
     _check_settings(stage, start)
+    if stage.int8:
+        see_that_it_can_be()
     if stage.epochs:
         state = _train(stage, inputs, start, dataset=dataset, out=out, progress=progress)
     else:
@@ -51,6 +55,7 @@ def train(stage: Train, inputs: TrainInputs, out: Path, progress: Progress) -> T
         best_epoch=state["best_epoch"] or len(history),
         device=state["device"],
         notes=(start.note, *_notes(stage, state)),
+        ranges=save_learned(state["learned"], _free(out / "ranges")) if stage.int8 else None,
     )
 
 
@@ -93,15 +98,18 @@ def _train(
             "Training ended, but none of its snapshots can be read back.",
             hint=f"Check the disk that {out} is on, then run again.",
         )
-    weights = state.get("best", state["ema"])
-    if inputs.teacher:
-        weights = {
-            name.removeprefix(_STUDENT): tensor
-            for name, tensor in weights.items()
-            if name.startswith(_STUDENT)
-        }
-    start.module.cpu().load_state_dict(weights)
+    weights, limits = split(state.get("best", state["ema"]))
+    strip(start.module)
+    start.module.cpu().load_state_dict(_of_student(weights) if inputs.teacher else weights)
+    rounded = {name: limits[name] for name in state.get("rounded", ())}
+    state["learned"] = learned_of(start.module, _of_student(rounded) if inputs.teacher else rounded)
     return state
+
+
+def _of_student(tensors: Tensors) -> Tensors:
+    return {
+        name.removeprefix(_STUDENT): tensor for name, tensor in tensors.items() if name.startswith(_STUDENT)
+    }
 
 
 def in_epochs(stage: Train, *, pictures: int) -> Train:
@@ -133,8 +141,7 @@ def _load_teacher(teacher: Artifact | None, class_names: tuple[str, ...]) -> Any
 
 
 def _save(inputs: TrainInputs, start: Start, *, imgsz: int, dataset: Dataset, out: Path) -> Artifact:
-    folder = out / "checkpoint"
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed after it
+    folder = _free(out / "checkpoint")
     spec = ModelSpec(
         family=start.family,
         class_names=dataset.class_names,
@@ -143,9 +150,16 @@ def _save(inputs: TrainInputs, start: Start, *, imgsz: int, dataset: Dataset, ou
         max_det=_max_det(dataset),
         data_digest=inputs.index.digest,
     )
-    provenance = load_provenance(inputs.weights) if inputs.weights.path.is_dir() else None
-    save_checkpoint(start.module, spec=spec, packages=inputs.modules, folder=folder, provenance=provenance)
+    save_checkpoint(
+        start.module, spec=spec, packages=inputs.modules, folder=folder, provenance=start.provenance
+    )
     return Artifact.of(folder)
+
+
+def _free(folder: Path) -> Path:
+    """Give the folder's path, with nothing there of a run that was killed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
 
 
 def _make_trainer(stage: Train, course: Course, start: Start) -> Trainer:
@@ -170,6 +184,7 @@ def _make_trainer(stage: Train, course: Course, start: Start) -> Trainer:
         "verbose": False,
         "max_det": _max_det(course.dataset),
         "dis": stage.distill_weight,
+        "quantize": 8 if stage.int8 else None,
     }
     if start.module.end2end:
         settings["nms"] = False  # validate the head that is exported

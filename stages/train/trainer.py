@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import random
 import time
@@ -13,6 +14,7 @@ import torch
 
 from stages.train import EpochMetrics
 from stages.train.pictures import Pictures
+from stages.train.qat import quiet, rounded_of
 from stages.yolo import DetectionTrainer
 from targets.errors import EdgeboundError
 
@@ -97,6 +99,15 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not foll
             task="detect",
         )
 
+    def _setup_train(self) -> None:
+        if not self.args.quantize:
+            super()._setup_train()
+            return
+        with quiet():
+            importlib.import_module("modelopt.torch.quantization")  # which draws random numbers
+            _seed(self.args.seed)  # for the pictures from which ranges are found
+            super()._setup_train()
+
     def _build_train_pipeline(self) -> None:
         self.args.distill_model = (
             None  # the teacher is built in by now, and the module has these settings too
@@ -120,9 +131,7 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not foll
         self.validated = False
         # Randomness depends on seed and epoch alone, so that a resumed run draws the same.
         seed = (self.args.seed * 1_000_003 + self.epoch) % 2**32
-        random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002  (Ultralytics' augmentation draws from the global generator)
-        torch.manual_seed(seed)
+        _seed(seed)
         self.train_loader.generator.manual_seed(seed)
         if self.train_loader.num_workers == 0:
             self.train_loader.reset()
@@ -175,6 +184,7 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not foll
             "stopper": {"best_fitness": float(stopper.best_fitness or 0), "best_epoch": stopper.best_epoch},
             "model": self.model.state_dict(),
             "ema": ema,
+            "rounded": rounded_of(self.ema.ema),
             "updates": self.ema.updates,
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -230,3 +240,9 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not foll
             lr=max(group["lr"] for group in self.optimizer.param_groups),
             seconds=time.perf_counter() - self.epoch_start_s,
         )
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  (Ultralytics' augmentation draws from the global generator)
+    torch.manual_seed(seed)

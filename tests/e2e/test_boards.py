@@ -18,6 +18,7 @@ from tests.targets.board.trees import AGX_ORIN_JETPACK7, release, write_tree
 from tests.trt_double.fixtures import board_env
 
 pytestmark = pytest.mark.slow
+PROFILES = Path(__file__).parents[2] / "targets" / "profiles"
 BRISK = {**SMALL, "verify.board_runs": 40, "verify.board_seconds": 1, "verify.board_warmup_s": 0.05}
 BY_HAND = {**BRISK, "verify.streams": 3}  # a kit of its own, which no board has answered yet
 AGX_ORIN_JETPACK6 = {**AGX_ORIN_JETPACK7, **release(36, "4.3")}
@@ -135,6 +136,21 @@ def test_without_a_device_the_kit_is_handed_out_and_its_receipt_is_judged(
     assert judged.code == 4
     assert "simulated: not measured on the device itself" in judged.reasons
     assert ladder_of(judged)["tensorrt-int8"]["latency_ms"]["n"] >= 40
+
+
+def test_a_receipt_is_judged_by_the_profile_of_the_users_own_that_it_was_made_for(
+    project: Path, board: Path, tmp_path: Path
+) -> None:
+    profile = tmp_path / "my-orin.yaml"
+    shutil.copy(PROFILES / "orin.yaml", profile)
+    first = run(project, BY_HAND, "--target", str(profile))
+    receipt = work_off(project / first.document["targets"]["my-orin"]["kit"], board)
+
+    judged = accept(project, receipt)
+
+    assert judged.code == 4
+    assert list(judged.document["targets"]) == ["my-orin"]
+    assert "simulated: not measured on the device itself" in judged.reasons
 
 
 def test_receipts_of_other_kits_boards_and_bytes_are_refused(

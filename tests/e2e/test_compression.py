@@ -1,11 +1,17 @@
 """Pruning in a whole run: cut, tuned with the baseline as teacher, exported, quantized, judged."""
 
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from whole_runs import SMALL, run
+from whole_runs import SMALL, options, run, start
+
+from pipeline.store import Store
+from pipeline.upkeep import fsck
 
 pytestmark = pytest.mark.slow
 PRUNED = {**SMALL, "prune.ratio": 0.3, "prune.steps": 100}
@@ -40,19 +46,90 @@ def test_two_goals_are_refused_before_anything_runs(project: Path) -> None:
     assert "`prune` needs one goal, and has ratio and target_gmac" in result.said
 
 
-def test_the_tuned_checkpoint_loads_in_ultralytics_without_us(project: Path, tmp_path: Path) -> None:
+ALONE = """
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+sys.path[:] = [place for place in sys.path if not (Path(place) / "stages").is_dir()]
+assert find_spec("stages") is None
+from ultralytics import YOLO
+pruned, data = sys.argv[1:]
+print(YOLO(pruned).val(data=data, imgsz=96, rect=False, plots=False, verbose=False, workers=0).box.map)
+"""
+
+
+def test_the_tuned_checkpoint_has_the_ladders_map_in_ultralytics_without_us(
+    project: Path, tmp_path: Path
+) -> None:
     result = run(project, PRUNED)
     (pruned,) = (project / result.document["run_dir"]).glob("pruned.pt")
-    lines = (
-        "import sys; from ultralytics import YOLO; import numpy as np\n"
-        f"model = YOLO({str(pruned)!r})\n"
-        "print(len(model.predict(np.zeros((96, 96, 3), np.uint8), imgsz=96, verbose=False)))\n"
-        "print(any(name.split('.')[0] in ('pipeline', 'stages', 'targets') for name in sys.modules))\n"
-    )
+    (rendered,) = {file.parent for file in (project / ".edgebound").rglob("data.yaml")}
+    shutil.copytree(rendered, tmp_path / "data")
+    data = tmp_path / "data.yaml"
+    data.write_text((rendered / "data.yaml").read_text() + f"path: {tmp_path / 'data'}\n")
 
     done = subprocess.run(
-        [sys.executable, "-c", lines], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-I", "-c", ALONE, str(pruned), str(data)],
+        cwd=tmp_path,
+        env={"YOLO_CONFIG_DIR": str(tmp_path / "settings"), "YOLO_OFFLINE": "true", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
     )
 
-    assert result.code in {0, 3, 4}
-    assert done.stdout.split()[-2:] == ["1", "False"], done.stderr
+    assert done.returncode == 0, done.stderr
+    ladder = {rung["id"]: rung for rung in result.ladder}
+    assert float(done.stdout.split()[-1]) == pytest.approx(ladder["prune-fp32"]["map50_95"], abs=0.001)
+
+
+def test_a_run_killed_between_cut_and_fine_tuning_goes_on_there(project: Path) -> None:
+    goal = {**SMALL, "prune.ratio": 0.4, "prune.steps": 10}
+    store = Store(project / ".edgebound")
+    before = len(store.step_keys())
+    killed = start(project, "run", "--demo", "--json", *options(goal))
+    while killed.poll() is None and len(store.step_keys()) <= before:  # the cut is the only new step so far
+        time.sleep(0.01)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+
+    result = run(project, goal, "--until", "export")
+
+    assert fsck(store) == []
+    assert result.worked[0] == "train fine-tune ratio 0.4, 1 of 1"
+
+
+def test_a_latency_is_reached_by_the_smallest_cut_whose_engine_is_measured_to_be_fast_enough(
+    project: Path,
+) -> None:
+    measured = run(project, {**SMALL, "build.precision": "fp32"}).ladder[-2]["latency_ms"]["p50"]
+
+    result = run(
+        project,
+        {**SMALL, "build.precision": "fp32", "prune.target_latency_ms": 0.8 * measured, "prune.steps": 5},
+    )
+    tried = {point["ratio"]: point for point in result.document["frontier"]}
+    (chosen,) = (point for point in tried.values() if point["chosen"])
+
+    assert result.code in {0, 3, 4}, result.said
+    assert 0.0 in tried
+    assert chosen["ratio"] > 0
+    assert chosen["latency_ms"] <= 0.8 * measured
+    assert chosen["latency_source"] == "measured, openvino fp32 on cpu"
+
+
+def test_a_latency_on_a_target_that_is_not_here_is_predicted_and_said_so(project: Path) -> None:
+    goal = {"prune.target_latency_ms": 1e-4}  # not even the memory traffic fits in there
+    result = run(project, {**SMALL, **goal}, "--target", "orin")
+
+    assert result.code == 3, result.said
+    assert "prune.target_latency_ms: 0.0001" in result.said
+    assert "predicted for int8 on orin by the roofline" in result.said
+
+
+def test_a_drift_that_no_ratio_keeps_ends_the_run_as_an_int8_budget_does(project: Path) -> None:
+    goal = {"prune.ratios": "[0.8]", "prune.max_drift_pt": 0.0, "prune.steps": 1}
+
+    result = run(project, {**SMALL, **goal})
+
+    assert result.code == 3, result.said
+    assert result.document["error"]["code"] == 3
+    assert "No ratio is within prune.max_drift_pt: 0" in result.said

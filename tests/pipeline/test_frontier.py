@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.frontier import RATIOS, Point, search_ratio
+from pipeline.frontier import FINE_RATIOS, RATIOS, Point, search_ratio, search_speed
 from targets.errors import BudgetError
 
 
@@ -61,3 +61,46 @@ def test_a_limit_that_no_ratio_keeps_is_an_error_that_says_how_near_it_came() ->
         BudgetError, match=r"No ratio is within prune.max_drift_pt: 0.05. The nearest of 3 is 0.1"
     ):
         search_ratio((), Trials(), limit_pt=0.05, must=True)
+
+
+class Timings:
+    """The uncut model takes 10 ms, half the channels half of it."""
+
+    def __init__(self) -> None:
+        self.ratios: list[float] = []
+
+    def __call__(self, ratio: float) -> Point:
+        self.ratios.append(ratio)
+        return Point(ratio=ratio, latency_ms=10 * (1 - ratio), latency_source="measured, here")
+
+
+@pytest.mark.parametrize(("target_ms", "expected"), [(9.9, 0.05), (7.0, 0.3), (6.9, 0.35), (2.0, 0.8)])
+def test_a_latency_finds_the_smallest_ratio_that_is_fast_enough(target_ms: float, expected: float) -> None:
+    trials = Timings()
+
+    chosen, points = search_speed(trials, target_ms=target_ms)
+
+    assert chosen == expected
+    assert len(trials.ratios) <= 6
+    assert set(trials.ratios) <= {0.0, *FINE_RATIOS}
+    assert [one.ratio for one in points if one.chosen] == [expected]
+
+
+def test_a_model_that_is_fast_enough_is_not_cut_at_all() -> None:
+    trials = Timings()
+
+    chosen, points = search_speed(trials, target_ms=10.0)
+
+    assert chosen == 0.0
+    assert trials.ratios == [0.0]
+    assert points[0].chosen
+
+
+def test_a_latency_that_no_ratio_reaches_is_an_error_that_says_how_near_it_came() -> None:
+    with pytest.raises(BudgetError, match=r"0\.8: 2 ms \(measured, here\)"):
+        search_speed(Timings(), target_ms=1.0)
+
+
+def test_a_latency_that_nobody_could_tell_is_never_fast_enough() -> None:
+    with pytest.raises(BudgetError):
+        search_speed(lambda ratio: Point(ratio=ratio), target_ms=1.0)

@@ -17,11 +17,16 @@ from stages.export import Export, ExportInputs
 from stages.gmac import count_cost
 from stages.prune import LayerWidth, Prune, Pruned, PruneInputs
 from stages.prune.session import cut_in_steps
+from stages.quantize import Quantize, QuantizeInputs
+from stages.quantize.calibration import Calibrate, CalibrateInputs
 from stages.stage import no_progress
+from stages.train import Train, TrainInputs
 from stages.train.start import load_start
+from stages.widths import changed_widths
 from stages.yolo import load_checkpoint
 from targets.errors import ModelError, UsageError
 from targets.model import InputSpec, ModelSpec, load_model_spec
+from targets.profile import Dialect
 
 pytestmark = pytest.mark.slow  # they load torch, prune and export
 
@@ -45,8 +50,35 @@ def answer(module: Any, side_px: int = 96) -> torch.Tensor:
         return module.eval()(images)[0]
 
 
+def tuned_by_one_step(pruned: Artifact, drawn: Drawn, out: Path) -> Artifact:
+    stage = Train(epochs=1, imgsz=64, batch=12, device="cpu", overrides={"nbs": 12, "val": False})
+    inputs = TrainInputs(index=drawn[0], pictures=drawn[1], weights=pruned)
+    out.mkdir()
+    return stage.run(inputs, out, no_progress).checkpoint
+
+
+def quantized(exported: Artifact, drawn: Drawn, out: Path) -> Artifact:
+    (out / "calibration").mkdir(parents=True)
+    seen = CalibrateInputs(onnx=exported, index=drawn[0], pictures=drawn[1])
+    statistics = Calibrate().run(seen, out / "calibration", no_progress).statistics
+    inputs = QuantizeInputs(
+        onnx=exported,
+        statistics=statistics,
+        index=drawn[0],
+        pictures=drawn[1],
+        dialect=Dialect(symmetric=False, reduced_range=True),
+        runtime="onnxruntime",
+    )
+    return Quantize().run(inputs, out, no_progress).onnx
+
+
+def onnx_answer(folder: Artifact) -> Any:
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    return session.run(None, {"images": np.full((1, 3, 64, 64), 0.5, np.float32)})[0]
+
+
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_pruned_model_is_saved_loaded_and_exported(
+def test_a_pruned_model_is_saved_loaded_tuned_exported_and_quantized(
     family: str, checkpoint_of: CheckpointOf, drawn: Drawn, tmp_path: Path
 ) -> None:
     checkpoint = checkpoint_of(family)
@@ -63,12 +95,18 @@ def test_a_pruned_model_is_saved_loaded_and_exported(
     assert torch.equal(answer(after), answer(stock))
     assert {type(part).__module__.partition(".")[0] for part in stock.modules()} == {"torch", "ultralytics"}
 
-    exported = Export().run(ExportInputs(checkpoint=pruned.checkpoint), tmp_path / "export", no_progress)
+    tuned = tuned_by_one_step(pruned.checkpoint, drawn, tmp_path / "tune")
 
-    session = onnxruntime.InferenceSession(exported.onnx / "model.onnx", providers=["CPUExecutionProvider"])
-    assert np.isfinite(
-        session.run(None, {"images": np.full((1, 3, side_px, side_px), 0.5, np.float32)})[0]
-    ).all()
+    module, (stock, _) = load_module(tuned), load_checkpoint(str(tuned / "pruned.pt"))
+    assert not changed_widths(after, module)
+    assert not torch.equal(answer(module), answer(after))
+    assert torch.equal(answer(module), answer(stock))
+
+    exported = Export().run(ExportInputs(checkpoint=tuned), tmp_path / "export", no_progress).onnx
+    int8 = quantized(exported, drawn, tmp_path / "quantize")
+
+    assert onnx_answer(int8).shape == onnx_answer(exported).shape
+    assert np.isfinite(onnx_answer(int8)).all()
 
 
 def test_the_module_that_was_cut_and_the_one_rebuilt_answer_alike(

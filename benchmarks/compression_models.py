@@ -1,0 +1,149 @@
+"""The models of `benchmarks.compression`, by the command line: baselines, pruned ones, and small ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.stored import artifacts_of
+from stages.artifact import Artifact
+from stages.gmac import count_cost
+from stages.weights import find_weights
+
+ROOT = Path(__file__).resolve().parent.parent
+FAMILY = "yolov8"
+SMALL_WIDTH = 0.15
+"""Width multiple of an unpruned model with 0.494 of the GMAC of the n size, whose own is 0.25."""
+_JUDGED = {0, 3, 4}  # exit codes of a run that came to its end
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How large the comparison is.
+
+    Attributes:
+        seeds: Of training; each has models of its own.
+        epochs: Of the baseline, with an optimizer step for each batch of 16.
+        train: Training pictures.
+        val: Validation pictures.
+        ratios: Of channels, at which the engine's speed is looked for.
+    """
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    epochs: int = 8
+    train: int = 2000
+    val: int = 2000
+    ratios: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the baseline; fine-tuning takes as many again."""
+        return self.epochs * -(-self.train // 16)
+
+    def settings(self, seed: int) -> tuple[str, ...]:
+        """Give what all runs of a seed share."""
+        return (f"demo.train={self.train}", f"demo.val={self.val}", f"train.seed={seed}")
+
+
+class Bench:
+    """Makes models in a folder, whose store keeps them: an interrupted benchmark goes on where it was."""
+
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        self.folder = folder
+        self.plan = plan
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def baseline(self, seed: int) -> dict[str, Any]:
+        """Train the baseline and build its engines."""
+        return self._run(
+            seed, f"model.weights={FAMILY}n.yaml", f"train.epochs={self.plan.epochs}", until="build"
+        )
+
+    def pruned(self, seed: int, gmac: float) -> dict[str, Any]:
+        """Cut the baseline to so many GMAC, tune it with the baseline as teacher, and verify all forms."""
+        return self._run(
+            seed,
+            f"model.weights={FAMILY}n.yaml",
+            f"train.epochs={self.plan.epochs}",
+            f"prune.target_gmac={gmac}",
+            f"prune.steps={self.plan.steps}",
+            "build.precision=int8",
+        )
+
+    def small(self, seed: int) -> dict[str, Any]:
+        """Train a narrower model from scratch, for as many steps as the baseline and its tuning have."""
+        weights = self._narrower()
+        return self._run(seed, f"model.weights={weights}", f"train.epochs={2 * self.plan.epochs}")
+
+    def engines(self, cut: str, imgsz: int) -> tuple[Artifact, Artifact]:
+        """Build FP32 and INT8 engines of the first seed's baseline; of a cut one too: speed needs no tuning.
+
+        Args:
+            cut: A setting of `prune`; empty for the uncut model.
+            imgsz: Of the engines, in pixels; 0: as it was trained.
+        """
+        cuts = (cut, "prune.steps=1", "prune.distill=false") if cut else ()
+        report = self._run(
+            self.plan.seeds[0],
+            f"model.weights={FAMILY}n.yaml",
+            f"train.epochs={self.plan.epochs}",
+            f"export.imgsz={imgsz}",
+            *cuts,
+            until="build",
+        )
+        artifact = self.artifacts(report)
+        return artifact("build openvino fp32", "engine"), artifact("build openvino int8", "engine")
+
+    def data(self) -> tuple[Artifact, Artifact]:
+        """Give the prepared data set and its pictures."""
+        artifact = self.artifacts(self.baseline(self.plan.seeds[0]))
+        return artifact("data check", "index"), artifact("data render", "data")
+
+    def half_gmac(self) -> float:
+        """Give the GMAC of the small model, at which all are compared."""
+        return self.gmac(self.small(self.plan.seeds[0]))
+
+    def artifacts(self, report: dict[str, Any]) -> Any:
+        """Give a function that finds what a run made."""
+        return artifacts_of(report, self.folder)
+
+    def gmac(self, report: dict[str, Any]) -> float:
+        """Count what a trained model costs a picture of the demo, in 10⁹ multiply-accumulates."""
+        from stages.checkpoint import load_module
+
+        module = load_module(self.artifacts(report)("train", "checkpoint"))
+        return count_cost(module, side_px=report["settings"]["train"]["imgsz"]).gmac
+
+    def _narrower(self) -> Path:
+        stock = find_weights(f"{FAMILY}n.yaml", self.folder, self.folder).path
+        description: dict[str, Any] = yaml.safe_load(stock.read_text(encoding="utf-8"))
+        depth, _, most = description["scales"]["n"]
+        description["scales"] = {"n": [depth, SMALL_WIDTH, most]}
+        path = self.folder / f"{FAMILY}n-narrow.yaml"
+        path.write_text(yaml.safe_dump(description), encoding="utf-8")
+        return path
+
+    def _run(self, seed: int, *settings: str, until: str = "") -> dict[str, Any]:
+        every = (*self.plan.settings(seed), *settings)
+        command = ["pipeline", "run", "--target", "cpu", "--demo", "--json"]
+        command += [part for one in every for part in ("--set", one)]
+        command += ["--until", until] if until else []
+        done = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        if done.returncode not in _JUDGED:
+            sys.exit(f"{' '.join(command)} in {self.folder} ended with {done.returncode}")
+        report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return report
