@@ -16,6 +16,27 @@ if TYPE_CHECKING:
     from targets.errors import DataError
     from targets.sources import Frame
 
+Source = Annotated[
+    str, typer.Option("--source", "-s", help="A picture, a folder, a video, a camera (0), or an address.")
+]
+Save = Annotated[
+    Path | None, typer.Option("--save", "-o", help="Folder for pictures or videos with boxes drawn.")
+]
+Conf = Annotated[
+    float | None,
+    typer.Option(min=0.0, max=1.0, help="Drop boxes under this score. Default: the engine's."),
+]
+Names = Annotated[list[str] | None, typer.Option("--class", help="Keep only this class. Repeatable.")]
+Live = Annotated[
+    bool | None,
+    typer.Option(
+        "--live/--every",
+        help="Drop frames that come too fast, or look at every one. Default: drop a camera's.",
+    ),
+]
+Lines = Annotated[
+    bool, typer.Option("--json", help="Print a JSON line for each picture, and a summary as the last line.")
+]
 _SAY_EVERY = 100  # frames, where nobody looks at a terminal
 
 
@@ -25,31 +46,13 @@ def detect(  # noqa: PLR0913
         typer.Argument(help="Folder of an engine: what a run shipped, or what was pulled.", metavar="DIR"),
     ],
     *,
-    source: Annotated[
-        str, typer.Option("--source", "-s", help="A picture, a folder, a video, a camera (0), or an address.")
-    ],
-    save: Annotated[
-        Path | None, typer.Option("--save", "-o", help="Folder for pictures or videos with boxes drawn.")
-    ] = None,
-    conf: Annotated[
-        float | None,
-        typer.Option(min=0.0, max=1.0, help="Drop boxes under this score. Default: the engine's."),
-    ] = None,
-    names: Annotated[
-        list[str] | None, typer.Option("--class", help="Keep only this class. Repeatable.")
-    ] = None,
-    live: Annotated[
-        bool | None,
-        typer.Option(
-            "--live/--every",
-            help="Drop frames that come too fast, or look at every one. Default: drop a camera's.",
-        ),
-    ] = None,
+    source: Source,
+    save: Save = None,
+    conf: Conf = None,
+    names: Names = None,
+    live: Live = None,
     limit: Annotated[int, typer.Option(min=0, help="Stop after so many frames; 0: at the end.")] = 0,
-    as_json: Annotated[
-        bool,
-        typer.Option("--json", help="Print a JSON line for each picture, and a summary as the last line."),
-    ] = False,
+    as_json: Lines = False,
 ) -> None:
     """Look at pictures with an engine, without torch and without Ultralytics.
 
@@ -67,6 +70,13 @@ def detect(  # noqa: PLR0913
     )
     with errors(), interruptible():
         tally = watch(asked, _print_line if as_json else _say_now_and_then, _say_broken)
+    _say_at_the_end(tally)
+    if as_json:
+        print_json(json.dumps(_summary(tally)))
+    raise typer.Exit(1 if tally.broken else 0)
+
+
+def _say_at_the_end(tally: Tally) -> None:
     said = tally.p50_ms()
     parts = ", ".join(f"{name} {ms:.2f} ms" for name, ms in said.items())
     say(
@@ -74,9 +84,6 @@ def detect(  # noqa: PLR0913
         f"{f'; {tally.dropped} frames dropped' if tally.dropped else ''}"
         f"{f'; {tally.broken} pictures could not be read' if tally.broken else ''}"
     )
-    if as_json:
-        print_json(json.dumps(_summary(tally)))
-    raise typer.Exit(1 if tally.broken else 0)
 
 
 def _summary(tally: Tally) -> dict[str, object]:
