@@ -10,6 +10,9 @@ EdgeboundError            1  something failed
 ├── UnsupportedError      5  the target cannot run the model
 ├── BudgetError           3  no INT8 form of the model is as accurate as it has to be
 ├── EvidenceError         4  evidence is missing: no device, no measurement
+├── RegistryError         1  a registry, or what it gave, cannot be used
+│   ├── NotFoundError     1  … it has no such repository, tag or blob
+│   └── DigestError       1  … bytes are not those that their digest names
 └── StoreError            1  the store cannot be read or written
     └── DiskFullError     1  … because the disk is full
 ```
@@ -85,6 +88,18 @@ class EvidenceError(EdgeboundError):
     """Evidence for a verdict is missing: no device, no measurement."""
 
     code = 4
+
+
+class RegistryError(EdgeboundError):
+    """A registry, or what it gave, cannot be used."""
+
+
+class NotFoundError(RegistryError):
+    """The registry has no such repository, tag or blob, or does not show it."""
+
+
+class DigestError(RegistryError):
+    """Bytes are not those that their digest names."""
 
 
 class StoreError(EdgeboundError):

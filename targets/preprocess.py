@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Tuple
+from typing import TYPE_CHECKING, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -62,12 +62,15 @@ def place(width: int, height: int, spec: InputSpec) -> Placement:
     )
 
 
-def letterbox(picture: "NDArray[np.uint8]", spec: InputSpec) -> "Tuple[Images, Placement]":
+def letterbox(
+    picture: "NDArray[np.uint8]", spec: InputSpec, out: "Optional[Images]" = None
+) -> "Tuple[Images, Placement]":
     """Scale a picture into the model's input, with grey borders.
 
     Args:
         picture: (H, W, 3), BGR.
         spec: How the input is to be.
+        out: An input to write over, (1, 3, height, width); by default a new one.
 
     Returns:
         The input (1, 3, height, width), RGB, in [0, 1], and where the picture lies in it.
@@ -76,7 +79,7 @@ def letterbox(picture: "NDArray[np.uint8]", spec: InputSpec) -> "Tuple[Images, P
     inner = (placement.inner_width, placement.inner_height)
     if inner != (placement.width, placement.height):
         picture = cv2.resize(picture, inner, interpolation=cv2.INTER_LINEAR)
-    images = np.empty((1, 3, spec.height, spec.width), np.float32)
+    images = np.empty((1, 3, spec.height, spec.width), np.float32) if out is None else out
     rows = slice(placement.top_px, placement.top_px + placement.inner_height)
     columns = slice(placement.left_px, placement.left_px + placement.inner_width)
     _fill_borders(images[0], rows, columns, spec.pad_value * spec.scale)

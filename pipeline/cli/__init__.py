@@ -16,6 +16,7 @@ import typer
 
 from pipeline.cli.boards import accept, kit
 from pipeline.cli.check import check
+from pipeline.cli.detect import detect
 from pipeline.cli.options import (
     HERE,
     Config,
@@ -160,6 +161,9 @@ app.command()(kit)
 
 
 app.command()(accept)
+
+
+app.command()(detect)
 
 
 @app.command()
