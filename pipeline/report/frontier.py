@@ -7,7 +7,8 @@ from pipeline.int8 import Search, SearchTrial
 from pipeline.ladder import RunReport
 from pipeline.report.markup import Markup, render, tag
 from pipeline.report.pareto import pareto_chart
-from pipeline.report.tables import head, number, scrolling, table
+from pipeline.report.parts import sheet
+from pipeline.report.tables import head, number, table
 from pipeline.report.words import figure, interval
 
 
@@ -16,13 +17,11 @@ def frontier_sheet(report: RunReport) -> Markup | None:
     if not report.frontier:
         return None
     text = "What each ratio gave after cutting and fine-tuning, against the baseline, in PyTorch."
-    return tag(
-        "section",
-        tag("header", tag("h2", "Pruning")),
+    return sheet(
+        "Pruning",
         tag("p", text, class_="soft"),
         pareto_chart(_as_search(report), "% of the GMAC"),
         _table(report.frontier),
-        class_="sheet",
     )
 
 
@@ -53,7 +52,7 @@ def _as_search(report: RunReport) -> Search:
 
 def _table(points: tuple[Point, ...]) -> Markup:
     heads = head("ratio", "GMAC#", "of before, %#", "parameters, 10⁶#", "drift, pt#")
-    return scrolling("Ratios", table(heads, map(_row, points)))
+    return table("Ratios", heads, map(_row, points))
 
 
 def _row(point: Point) -> Markup:
