@@ -26,7 +26,8 @@ from stages.evaluation.coco import score
 from stages.evaluation.detect import Detections, detect
 from stages.evaluation.matching import match
 from stages.evaluation.scores import Loss
-from targets.latency import measure_interleaved
+from targets.kit import BoardWork
+from targets.latency import time_in_turns
 from targets.preprocess import letterbox
 from targets.runtimes.ov import OvRuntime
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 FP32, OURS = "fp32", "edgebound"
 SURE = 0.25  # score from which on an FP32 detection is taken for true, as in deployment
-RUNS, WARMUP = 300, 100
+WORK = BoardWork(runs=300, seconds=math.inf, warmup_runs=20, warmup_s=0.3)
 _TINY = 1e-7
 _RESAMPLES = 1000
 _TIMED_PICTURES = 8
@@ -189,12 +190,10 @@ def _time(engines: Mapping[str, Infer], images: Sequence[Images]) -> dict[str, f
     gc.collect()
     gc.disable()
     try:
-        latencies = measure_interleaved(
-            list(engines.values()), images, runs=RUNS, warmup=WARMUP, progress=lambda *_: None
-        )
+        timings = time_in_turns(list(engines.values()), images, WORK, progress=lambda *_: None)
     finally:
         gc.enable()
-    return {method: one.p50 for method, one in zip(engines, latencies, strict=True)}
+    return {method: one.latency.p50 for method, one in zip(engines, timings, strict=True)}
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from pipeline.baseline import load_baseline
 from pipeline.conduct import STATE, Request, conduct
 from pipeline.config import load_config
 from pipeline.files import explained
@@ -79,6 +80,7 @@ def accept(brought: Path, folder: Path, reporter: Reporter) -> RunReport:
     with TemporaryDirectory(prefix="accept-", dir=store.root / "work") as scratch:
         receipt = _unpacked(brought, Path(scratch) / "receipt")
         order = find_order(store, claimed_kit(receipt))
+        profiles = {order.target: find_profiles(order.asked)[order.target]}
         request = Request(
             config=load_config(
                 Path(order.config) if order.config else None,
@@ -86,7 +88,8 @@ def accept(brought: Path, folder: Path, reporter: Reporter) -> RunReport:
                 demo=order.demo,
                 folder=folder,
             ),
-            profiles={order.target: find_profiles(order.asked)[order.target]},
+            profiles=profiles,
+            baseline=load_baseline(folder, order.baseline, profiles) if order.baseline else None,
             folder=folder,
             order=order,
             receipts={order.target: receipt},

@@ -1,7 +1,4 @@
-"""What the gate asks of one form, and the answers.
-
-Each question is asked as "is it within the limit?", so that NaN never passes.
-"""
+"""What the gate asks of one form. How a figure is held against its limit: `pipeline.answers`."""
 
 from __future__ import annotations
 
@@ -9,11 +6,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Annotated, Literal
+from typing import Literal
 
-from annotated_types import Ge, Gt, Le
-
-from pipeline.ladder import Check, Interval, LatencyFigures, Rung, Verdict
+from pipeline.answers import Estimate, answer, hold, leave_open
+from pipeline.figures import Interval
+from pipeline.limits import Limits
+from pipeline.rung import Check, ClassFigures, LatencyFigures, Rung
+from stages.evaluation.scores import Deployed, Loss, SizeLoss
 from targets.profile import Budgets
 
 Wish = Literal["auto", "fp32", "fp16", "int8"]
@@ -21,50 +20,7 @@ Wish = Literal["auto", "fp32", "fp16", "int8"]
 
 MIN_RUNS = 100  # with fewer, p99 is the maximum by another name
 CLOCK_SKEW_H = 0.1  # a board's clock may run ahead of ours by so much
-_NO_LIMIT = math.nan
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gate:
-    """What a release may lose: the section `gate:` of `pipeline.yaml`.
-
-    A drift is a loss of mAP50-95 in points (1 pt = 0.01); positive is worse.
-
-    Attributes:
-        onnx_drift_pt: Limit of one step to another FP32 form. Healthy exports lose less than 0.1 pt; the
-            differences in letterbox and NMS that this catches cost 3 to 4 pt (DeepStream-Yolo's benchmarks).
-        fp16_drift_pt: Limit of one step to an FP16 form. Published FP16 engines lose up to 0.1 pt.
-        int8_drift_pt: Limit of one step to an INT8 form. The choice of the calibrator alone has cost 5.3 pt
-            (NVIDIA's yolo_deepstream, YOLOv7), with care it was 0.1 pt; YOLOv5s lost 0.4 pt (cuDLA-samples).
-        prune_drift_pt: Limit of pruning and fine-tuning.
-        distill_drift_pt: Limit of a distilled student.
-        drift_pt: Limit of all steps together, for an engine that is to ship.
-        class_ap50_loss_pt: Most that any one class may lose of its AP50: a mean hides a lost class.
-        f1_threshold_shift: Most that the F1-optimal score may move, 0 to 1. INT8 may leave mAP alone and yet
-            press scores from 0.85 to 0.45 (ultralytics#24668): a deployed threshold then finds nothing.
-        int8_min_speedup: INT8 ships only where it is so many times as fast (p50) as the best other
-            candidate that passes.
-        accept_simulated: Judge what a stand-in for a runtime measured as if a device had; for rehearsals, as
-            a release refuses it whatever this says.
-    """
-
-    onnx_drift_pt: Annotated[float, Ge(0)] = 0.1
-    fp16_drift_pt: Annotated[float, Ge(0)] = 0.3
-    int8_drift_pt: Annotated[float, Ge(0)] = 1.0
-    prune_drift_pt: Annotated[float, Ge(0)] = 1.0
-    distill_drift_pt: Annotated[float, Ge(0)] = 1.0
-    drift_pt: Annotated[float, Ge(0)] = 1.5
-    class_ap50_loss_pt: Annotated[float, Ge(0)] = 5.0
-    f1_threshold_shift: Annotated[float, Ge(0), Le(1)] = 0.1
-    int8_min_speedup: Annotated[float, Gt(0)] = 1.10
-    accept_simulated: bool = False
-
-    def step_limit_pt(self, rung: Rung) -> float:
-        """Give the most that the step to `rung` may lose, in points."""
-        by_form = {"train": self.drift_pt, "prune": self.prune_drift_pt, "distill": self.distill_drift_pt}
-        by_form["qat"] = self.int8_drift_pt
-        by_precision = {"fp32": self.onnx_drift_pt, "fp16": self.fp16_drift_pt, "int8": self.int8_drift_pt}
-        return by_form[rung.form] if rung.form in by_form else by_precision[rung.precision]
+MIN_SIZE_BOXES = 30  # of a size: sizes are our bins, no promise of the model, so a few boxes are not judged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,16 +28,20 @@ class Terms:
     """What a ladder is held against.
 
     Attributes:
+        limits: Of this target.
+        budgets: Of its profile; `limits` may say otherwise.
         wish: The precision that is to ship.
         now: With its time zone.
         max_age_h: Age at which a measured latency is stale, in hours.
+        baseline: An earlier run whose release each candidate has to be compared with; empty: none.
     """
 
-    limits: Gate = field(default_factory=Gate)
+    limits: Limits = field(default_factory=Limits)
     budgets: Budgets = field(default_factory=Budgets)
     wish: Wish = "auto"
     now: datetime
     max_age_h: float = 24.0
+    baseline: str = ""
 
 
 def checks_of(rung: Rung, baseline: Rung, terms: Terms) -> Iterator[Check]:
@@ -89,117 +49,66 @@ def checks_of(rung: Rung, baseline: Rung, terms: Terms) -> Iterator[Check]:
     yield _accuracy(rung, is_baseline=rung is baseline)
     if rung is baseline:
         return
-    yield _drift(
-        "step drift", rung, rung.step_drift_pt, rung.step_drift_ci_pt, terms.limits.step_limit_pt(rung)
-    )
+    limits = terms.limits
+    step = _estimate(rung, rung.step_drift_pt, rung.step_drift_ci_pt, rung.step_drift_spread_pt)
+    yield hold("step drift", step, limit=limits.step_limit_pt(rung), unit="pt")
     if rung.candidate:
-        yield _drift("drift", rung, rung.drift_pt, rung.drift_ci_pt, terms.limits.drift_pt)
-        yield from _classes(rung, baseline, terms.limits.class_ap50_loss_pt)
-        shift = abs(rung.f1_threshold - baseline.f1_threshold)
-        yield hold("shift of the best threshold", shift, limit=terms.limits.f1_threshold_shift)
+        drift = _estimate(rung, rung.drift_pt, rung.drift_ci_pt, rung.drift_spread_pt)
+        yield hold("drift", drift, limit=limits.drift_pt, unit="pt")
+        yield from _classes(rung, baseline, limits.class_ap50_loss_pt)
+        yield from _sizes(rung, limits.size_loss_pt)
+        yield _threshold(rung, limits.f1_threshold_shift)
+        yield _scores(rung, limits.score_distance)
+        yield from _as_deployed(rung, limits)
+        if terms.baseline:
+            yield from against_release(rung, terms)
         yield from _measurement(rung, terms)
 
 
-def hold(
-    measure: str,
-    value: float,
-    *,
-    limit: float,
-    unit: str = "",
-    interval: Interval | None = None,
-    pictures: int = 0,
-) -> Check:
-    """Hold one figure, and its 95 % interval if it has one, against the most that passes."""
-    low, high = interval or (value, value)
-    verdict = _verdict(value, low, high, limit)
-    if any(map(math.isnan, (value, low, high))):
-        reason = f"{measure} was not measured, limit {_say(limit, unit, 2)}"
-    else:
-        digits = 4 if 0 < min(abs(figure - limit) for figure in (value, low, high)) < 0.005 else 2
-        spread = f" (95 % interval {low:.{digits}f} to {high:.{digits}f})" if interval else ""
-        reason = f"{measure} {_say(value, unit, digits)}{spread}, limit {_say(limit, unit, digits)}"
-        if interval and verdict == "inconclusive":
-            reason += f": {_too_few(value, low, high, limit, pictures)}"
-    return Check(
-        measure=measure,
-        value=value,
-        low=low,
-        high=high,
-        limit=limit,
-        unit=unit,
-        verdict=verdict,
-        reason=reason,
-    )
+def _estimate(rung: Rung, value: float, interval: Interval, spread: float = math.nan) -> Estimate:
+    """Give an estimate from the rung's pictures; of one without a spread its interval tells that."""
+    if math.isnan(spread):
+        spread = (interval[1] - interval[0]) / 2 / 1.96  # half of a normal 95 % interval, in spreads
+    return Estimate(value=value, interval=interval, spread=spread, pictures=rung.pictures)
 
 
-def _verdict(value: float, low: float, high: float, limit: float) -> Verdict:
-    if any(map(math.isnan, (value, low, high))):
-        return "inconclusive"
-    # A percentile interval need not hold its own estimate: the worse of the two bounds a pass.
-    if max(low, value, high) <= limit:
-        return "pass"
-    return "refuse" if min(low, value) > limit else "inconclusive"
-
-
-def _say(figure: float, unit: str, digits: int) -> str:
-    return f"{figure:.{digits}f} {unit}".rstrip()
-
-
-def _too_few(value: float, low: float, high: float, limit: float, pictures: int) -> str:
-    """Say how many pictures would settle it: an interval's half-width goes with 1 / sqrt(n)."""
-    half_width = high - value if value <= limit else value - low
-    gap = abs(limit - value)
-    needed = pictures * (half_width / gap) ** 2 if gap > 0 else math.inf
-    if not pictures < needed < 1e6:
-        return "no reasonable number of validation pictures would settle it"
-    step = 10 ** max(0, math.floor(math.log10(needed)) - 1)  # two figures: it is an estimate
-    return (
-        f"about {math.ceil(needed / step) * step} validation pictures would settle it, there are {pictures}"
-    )
-
-
-def _open(measure: str, reason: str, value: float = math.nan, unit: str = "") -> Check:
-    """Give the answer to a question that cannot be answered."""
-    return _answer(measure, "inconclusive", reason, value=value, unit=unit)
-
-
-def _answer(measure: str, verdict: Verdict, reason: str, *, value: float, unit: str = "") -> Check:
-    return Check(
-        measure=measure, value=value, low=value, high=value, limit=_NO_LIMIT, unit=unit, verdict=verdict,
-        reason=reason,
-    )  # fmt: skip
+def _hold_loss(measure: str, rung: Rung, loss: Loss, limit: float) -> Check:
+    estimate = _estimate(rung, loss.loss_pt, loss.interval_pt, loss.spread_pt)
+    return hold(measure, estimate, limit=limit, unit="pt")
 
 
 def _accuracy(rung: Rung, *, is_baseline: bool) -> Check:
     value = rung.map50_95
     if math.isnan(value):
-        return _open("mAP50-95", "mAP50-95 was not measured")
+        return leave_open("mAP50-95", "mAP50-95 was not measured")
     if not 0 <= value <= 1:
-        return _open("mAP50-95", f"mAP50-95 {value:.3f} is no fraction", value)
+        return leave_open("mAP50-95", f"mAP50-95 {value:.3f} is no fraction", value)
     if is_baseline and value == 0:
         nothing = (
             "the baseline finds nothing (mAP50-95 0.000): it has nothing to lose, so no drift means anything"
         )
-        return _open("mAP50-95", nothing, value)
-    return _answer("mAP50-95", "pass", f"mAP50-95 {value:.3f}", value=value)
-
-
-def _drift(measure: str, rung: Rung, value: float, interval: Interval, limit: float) -> Check:
-    return hold(measure, value, limit=limit, unit="pt", interval=interval, pictures=rung.pictures)
+        return leave_open("mAP50-95", nothing, value)
+    return answer("mAP50-95", "pass", f"mAP50-95 {value:.3f}", value=value)
 
 
 def _classes(rung: Rung, baseline: Rung, limit: float) -> Iterator[Check]:
     evaluated = {each.name for each in rung.classes}
     if not evaluated:
-        yield _open("AP50 loss by class", "no class was evaluated")
+        yield leave_open("AP50 loss by class", "no class was evaluated")
     for each in rung.classes:
         if each.boxes:
-            yield _drift(f"AP50 loss of {each.name}", rung, each.ap50_loss_pt, each.ci, limit)
+            yield _class_loss("AP50 loss", rung, each, limit)
     # Of 80 classes many may be absent: one answer for all of them, not one each.
     if absent := [each.name for each in rung.classes if not each.boxes]:
-        yield _open("classes without a box", f"no box in the validation pictures: {_list(absent)}")
+        reason = f"no box in the validation pictures: {_list(absent)}"
+        yield leave_open("classes without a box", reason)
     if missing := [each.name for each in baseline.classes if each.name not in evaluated]:
-        yield _open("classes not evaluated", f"classes not evaluated: {_list(missing)}")
+        yield leave_open("classes not evaluated", f"classes not evaluated: {_list(missing)}")
+
+
+def _class_loss(measure: str, rung: Rung, each: ClassFigures, limit: float) -> Check:
+    estimate = _estimate(rung, each.ap50_loss_pt, each.ci, each.spread_pt)
+    return hold(f"{measure} of {each.name}", estimate, limit=limit, unit="pt")
 
 
 def _list(names: Sequence[str], most: int = 8) -> str:
@@ -207,28 +116,109 @@ def _list(names: Sequence[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + more
 
 
+def _sizes(rung: Rung, limit: float) -> Iterator[Check]:
+    """Ask about small, medium and large boxes; together they have to be all boxes."""
+    for size in rung.sizes:
+        yield _size_loss(rung, size, limit)
+    boxes = sum(size.boxes for size in rung.sizes)
+    if boxes < sum(each.boxes for each in rung.classes) or not boxes:
+        yield leave_open("mAP50-95 loss by size", "not all sizes of boxes were compared")
+
+
+def _size_loss(rung: Rung, size: SizeLoss, limit: float) -> Check:
+    measure = f"mAP50-95 loss of {size.name} boxes"
+    if size.boxes < MIN_SIZE_BOXES:
+        reason = f"{measure} {size.loss.loss_pt:.2f} pt: {size.boxes} boxes are too few to judge"
+        return answer(measure, "pass", reason, value=size.loss.loss_pt, unit="pt")
+    return _hold_loss(measure, rung, size.loss, limit)
+
+
+def _threshold(rung: Rung, limit: float) -> Check:
+    measure = "shift of the best threshold"
+    if rung.threshold is None:
+        return hold(measure, Estimate(value=math.nan), limit=limit)
+    ends = sorted(map(abs, rung.threshold.interval))
+    low, high = rung.threshold.interval
+    nearest, furthest = (0.0, ends[1]) if low <= 0 <= high else ends
+    if math.isnan(low + high):
+        nearest = furthest = math.nan
+    estimate = _estimate(rung, abs(rung.threshold.shift), (nearest, furthest))
+    return hold(measure, estimate, limit=limit)
+
+
+def _scores(rung: Rung, limit: float) -> Check:
+    distance = rung.true_scores.distance if rung.true_scores else None
+    value = math.nan if distance is None else distance
+    return hold("distance of right scores", Estimate(value=value), limit=limit)
+
+
+def _as_deployed(rung: Rung, limits: Limits) -> Iterator[Check]:
+    """Ask what the application sees: detections above the deployed confidence."""
+    if rung.deployed is None or rung.changes is None or rung.changes.lost_share is None:
+        yield leave_open("detections as deployed", _why_not_deployed(rung.deployed))
+        return
+    deployed, at = rung.deployed, f"at confidence {rung.deployed.conf:g}"
+    yield _hold_loss(f"recall loss {at}", rung, deployed.recall_loss, limits.recall_loss_pt)
+    if deployed.precision_loss is None:
+        yield leave_open(f"precision loss {at}", _why_not_deployed(deployed))
+    else:
+        yield _hold_loss(f"precision loss {at}", rung, deployed.precision_loss, limits.precision_loss_pt)
+    yield _hold_loss(f"detections lost {at}", rung, rung.changes.lost_share, limits.lost_detections_pt)
+
+
+def _why_not_deployed(deployed: Deployed | None) -> str:
+    if deployed is None:
+        return "detections at the deployed confidence were not compared"
+    who = "the candidate" if deployed.baseline.detections else "the baseline"
+    return f"{who} detects nothing at the deployed confidence {deployed.conf:g}"
+
+
+def against_release(rung: Rung, terms: Terms) -> Iterator[Check]:
+    """Ask about the loss against an earlier release."""
+    than, released = f"against {terms.baseline}", rung.released
+    if released is None:
+        yield leave_open(f"drift {than}", f"not compared with what {terms.baseline} shipped")
+        return
+    drift = _estimate(rung, released.drift_pt, released.drift_ci_pt, released.spread_pt)
+    yield hold(f"drift {than}", drift, limit=terms.limits.baseline_drift_pt, unit="pt")
+    if {each.name for each in released.classes} != {each.name for each in rung.classes}:
+        yield leave_open(f"AP50 loss {than}", f"not all classes were compared with {terms.baseline}")
+    for each in released.classes:
+        yield _class_loss(f"AP50 loss {than}", rung, each, terms.limits.class_ap50_loss_pt)
+
+
 def _measurement(rung: Rung, terms: Terms) -> Iterator[Check]:
     """Ask whether the candidate was timed: really, lately, often enough, and within the budgets."""
+    budgets = terms.limits.budgets(terms.budgets)
     if rung.simulated and not terms.limits.accept_simulated:
-        yield _open("device", "simulated: not measured on the device itself")
+        yield leave_open("device", "simulated: not measured on the device itself")
         return  # its latency says nothing, for or against
     if rung.latency_ms is None or not 0 < rung.latency_ms.p50 < math.inf:
-        yield _open("latency", "latency was not measured")
+        yield leave_open("latency", "latency was not measured")
     else:
-        yield from _latency(rung.latency_ms, rung, terms)
-    if terms.budgets.memory_mib is not None:
-        yield hold("memory", rung.memory_mib, limit=terms.budgets.memory_mib, unit="MiB")
+        yield _freshness(rung.measured_at, terms)
+        if rung.doubts:
+            yield from (leave_open("state of the board", doubt) for doubt in rung.doubts)
+        elif budgets.p99_ms is not None:
+            yield from _p99(rung.latency_ms, budgets.p99_ms)
+    if budgets.memory_mib is not None:
+        memory = Estimate(value=rung.memory_mib)
+        yield hold("memory", memory, limit=budgets.memory_mib, unit="MiB")
 
 
-def _latency(latency: LatencyFigures, rung: Rung, terms: Terms) -> Iterator[Check]:
-    yield _freshness(rung.measured_at, terms)
-    if rung.doubts:
-        yield from (_open("state of the board", doubt) for doubt in rung.doubts)
-        return  # nor does its p99
-    if terms.budgets.p99_ms is not None:
-        yield hold("p99", latency.p99, limit=terms.budgets.p99_ms, unit="ms")
-        if latency.n < MIN_RUNS:
-            yield _open("timed runs", f"{latency.n} timed runs, a p99 needs {MIN_RUNS}", latency.n)
+def _p99(latency: LatencyFigures, limit_ms: float) -> Iterator[Check]:
+    low, high = latency.p99_ci
+    # A report cannot carry infinity: too few runs to know the upper end are NaN there, and still open.
+    upper = math.inf if math.isnan(high) and not math.isnan(low) else high
+    if latency.noise:
+        yield leave_open(
+            "noise of the latency", f"p99 cannot be believed: {latency.noise}", latency.p99, "ms"
+        )
+        return
+    estimate = Estimate(value=latency.p99, interval=(low, upper))
+    yield hold("p99", estimate, limit=limit_ms, unit="ms")
+    if latency.n < MIN_RUNS:
+        yield leave_open("timed runs", f"{latency.n} timed runs, a p99 needs {MIN_RUNS}", latency.n)
 
 
 def _freshness(measured_at: str | None, terms: Terms) -> Check:
@@ -236,13 +226,15 @@ def _freshness(measured_at: str | None, terms: Terms) -> Check:
     try:
         at = datetime.fromisoformat((measured_at or "").replace("Z", "+00:00"))
     except ValueError:
-        return _open(measure, "when the latency was measured is not known")
+        return leave_open(measure, "when the latency was measured is not known")
     at = at if at.tzinfo else at.replace(tzinfo=timezone.utc)
     age_h = (terms.now - at).total_seconds() / 3600
     if -CLOCK_SKEW_H <= age_h <= terms.max_age_h:
-        return _answer(measure, "pass", f"latency is {age_h:.1f} h old", value=age_h, unit="h")
+        return answer(measure, "pass", f"latency is {age_h:.1f} h old", value=age_h, unit="h")
     if age_h < 0:
-        return _open(
+        return leave_open(
             measure, f"latency was measured in the future ({measured_at}): a clock is wrong", age_h, "h"
         )
-    return _open(measure, f"latency is stale: {age_h:.1f} h old, limit {terms.max_age_h:.1f} h", age_h, "h")
+    return leave_open(
+        measure, f"latency is stale: {age_h:.1f} h old, limit {terms.max_age_h:.1f} h", age_h, "h"
+    )

@@ -7,8 +7,10 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
+from os.path import relpath
 from secrets import token_hex
 
+from pipeline.baseline import describe, keep
 from pipeline.boards import check_devices
 from pipeline.closure import code_of
 from pipeline.codec import encode
@@ -68,14 +70,16 @@ def _work(run: Run) -> None:
     request = run.request
     refuse_impossible(request.config, request.profiles.values())
     check_devices(request.folder)
-    run.data, pictures = prepare_data(request.config, run.runner, folder=request.folder)
+    run.data, run.pictures = prepare_data(request.config, run.runner, folder=request.folder)
     _tell(run, run.data.notes)
+    if request.baseline is not None:
+        request.baseline.check_early(run.data.index, request.config.train.imgsz)
     if _goes_as_far_as(request, "check"):
         barred = check_early(
             request.config,
             request.profiles,
             run.data,
-            pictures=pictures,
+            pictures=run.pictures,
             step=run.runner,
             folder=request.folder,
         )
@@ -85,12 +89,16 @@ def _work(run: Run) -> None:
     run.shared = make_shared(
         request.config,
         {name: profile for name, profile in request.profiles.items() if name not in run.targets},
-        (run.data, pictures),
+        (run.data, run.pictures),
         step=run.runner,
         host=run.host,
         folder=request.folder,
     )
     _tell(run, run.shared.trained.notes)
+    run.conditions = describe(run.data.index, run.shared.trained.checkpoint)
+    if request.baseline is not None:
+        request.baseline.check(run.conditions)
+    keep(run.data.index, run.directory, "index")
     _hand_out_pruned(run, run.shared)
     made = dict(_candidates(run, run.shared))
     for name, one in made.items():
@@ -156,6 +164,9 @@ def _report(run: Run, error: EdgeboundError | None) -> RunReport:
             Step(stage=done.stage, label=done.title, key=done.key, seconds=done.seconds, cached=done.cached)
             for done in run.runner.done
         ),
+        pictures=relpath(run.pictures.path.resolve(), run.directory.resolve()) if run.pictures else "",
+        conditions=run.conditions,
+        baseline=run.request.baseline.run if run.request.baseline else "",
         notes=(*(data.notes if data else ()), *((*shared.trained.notes, *shared.notes) if shared else ())),
     )
 

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
-from pipeline.gate import Gate
+from pipeline.limits import Gate, Limits
+from pipeline.profiles import find_profile
 from pipeline.yaml_file import Source, load_source, override, parse
 from stages.data import Data
 from stages.data.render import Render
@@ -151,7 +152,8 @@ class VerifySection:
     """How forms are verified.
 
     Attributes:
-        runs: Timed inferences of each engine that runs on this machine; under 200, p99 says little.
+        runs: Timed inferences of each engine that runs on this machine; under 400, the upper end of p99 is
+            not known.
         board_runs: Timed inferences of each engine on its board, in each mode.
         board_seconds: … which end after so many seconds.
         board_warmup_s: Untimed inference before, in seconds; up to three times as long until it is steady.
@@ -160,7 +162,7 @@ class VerifySection:
         max_age_h: A latency older than this is measured again.
     """
 
-    runs: Annotated[int, Ge(20)] = 200
+    runs: Annotated[int, Ge(20)] = 400
     board_runs: Annotated[int, Ge(20)] = 1000
     board_seconds: Annotated[float, Gt(0)] = 10.0
     board_warmup_s: Annotated[float, Gt(0)] = 1.0
@@ -219,6 +221,7 @@ def load_config(file: Path | None, settings: Sequence[str], *, demo: bool, folde
     config = parse(Config, source, hint=_HINT)
     check_overrides(config.train.overrides)
     _check_goal(config.prune)
+    check_targets(config.gate, source)
     taken = [
         f"{source.place(path)}: {'.'.join(path)} follows {other}; set that"
         for path, other in _FOLLOWS.items()
@@ -227,6 +230,18 @@ def load_config(file: Path | None, settings: Sequence[str], *, demo: bool, folde
     if taken:
         raise ConfigError(taken, hint=_HINT)
     return config
+
+
+def check_targets(gate: Gate, source: Source) -> None:
+    """See that limits for one target name a target and are limits.
+
+    Raises:
+        UsageError: There is no such target.
+        ConfigError: A key is no limit, or its value is none; with file and line.
+    """
+    for name, limits in gate.targets.items():
+        find_profile(name)
+        parse(Limits, source.within(("gate", "targets", name), limits), hint=_HINT)
 
 
 def _check_goal(prune: PruneSection | None) -> None:

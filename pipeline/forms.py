@@ -11,6 +11,7 @@ from pipeline.int8 import Search
 from pipeline.ladder import Form
 from stages.artifact import Artifact
 from stages.data import Prepared
+from stages.evaluation.parity import PointParity
 from stages.export import Exported
 from stages.pack import Packed
 from stages.quantize import Quantized
@@ -127,6 +128,7 @@ class Verified:
         drift: Against the baseline; None for the baseline itself, as `step_drift`.
         step_drift: Against the form it was made from.
         measured: The measurement it took part in, and its place there; None where nothing was measured.
+        parity: Against the form it was made from; empty where that has other weights.
     """
 
     variant: Variant
@@ -134,3 +136,4 @@ class Verified:
     drift: Compared | None
     step_drift: Compared | None
     measured: tuple[Measured, int] | None
+    parity: tuple[PointParity, ...] = ()

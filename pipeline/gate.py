@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.checks import Gate, Terms, Wish, checks_of
+from pipeline.answers import answer
+from pipeline.checks import Terms, Wish, checks_of
 from pipeline.ladder import Rung, RunReport, TargetResult, Verdict
+from pipeline.limits import Gate
 from targets.errors import EdgeboundError
 
 __all__ = ["EXIT_CODES", "Gate", "Judgement", "Terms", "Wish", "exit_code", "judge", "overall", "worst"]
@@ -50,6 +52,9 @@ def judge(ladder: Sequence[Rung], terms: Terms) -> Judgement:
     """
     forms = _judge_forms(ladder, terms)
     rungs = tuple(_answer_for_ancestors(rung, forms) for rung in forms.values())
+    held = _hold_to_speedup(rungs, terms)
+    forms |= held
+    rungs = tuple(held.get(rung.id, rung) for rung in rungs)
     contenders = [rung for rung in rungs if rung.candidate and terms.wish in ("auto", rung.precision)]
     ships = _choose([rung for rung in contenders if rung.verdict == "pass"], terms.limits.int8_min_speedup)
     if ships:
@@ -134,6 +139,31 @@ def _answer_for_ancestors(rung: Rung, forms: Mapping[str, Rung]) -> Rung:
     return replace(rung, verdict=verdict, reasons=tuple(dict.fromkeys([*rung.reasons, *inherited])))
 
 
+def _hold_to_speedup(rungs: Sequence[Rung], terms: Terms) -> dict[str, Rung]:
+    """Give the INT8 engines that were asked for by name, pass, and have to be worth their loss (D3)."""
+    rivals = [rung for rung in rungs if _passes(rung) and rung.precision != "int8"]
+    if terms.wish != "int8" or not rivals:
+        return {}
+    rival = min(rivals, key=_p50_ms)
+    int8 = [rung for rung in rungs if _passes(rung) and rung.precision == "int8"]
+    return {rung.id: _held_to(rung, rival, terms.limits.int8_min_speedup) for rung in int8}
+
+
+def _held_to(int8: Rung, rival: Rung, limit: float) -> Rung:
+    """Ask of an engine whether it is enough faster than another."""
+    speedup = _p50_ms(rival) / _p50_ms(int8)
+    reason = (
+        f"INT8 is {speedup:.3f} times as fast as {rival.label}: p50 {_p50_ms(int8):.2f} ms against "
+        f"{_p50_ms(rival):.2f} ms, limit {limit:.2f}"
+    )
+    verdict: Verdict = "pass" if speedup >= limit else "refuse"
+    if noise := _noise(int8) or _noise(rival):
+        verdict, reason = "inconclusive", f"whether INT8 is faster cannot be told: {noise}"
+    check = replace(answer("speedup", verdict, reason, value=speedup), limit=limit)
+    reasons = () if verdict == "pass" else (reason,)
+    return replace(int8, verdict=verdict, reasons=reasons, checks=(*int8.checks, check))
+
+
 def _choose(passing: Sequence[Rung], int8_min_speedup: float) -> Rung | None:
     """Take the fastest; INT8 only where it earns its place (D3)."""
     fastest_first = sorted(passing, key=_p50_ms)
@@ -141,7 +171,18 @@ def _choose(passing: Sequence[Rung], int8_min_speedup: float) -> Rung | None:
     if not rivals or fastest_first[0].precision != "int8":
         return fastest_first[0] if fastest_first else None
     speedup = _p50_ms(rivals[0]) / _p50_ms(fastest_first[0])
-    return fastest_first[0] if speedup >= int8_min_speedup else rivals[0]
+    noisy = _noise(fastest_first[0]) or _noise(rivals[0])
+    return fastest_first[0] if speedup >= int8_min_speedup and not noisy else rivals[0]
+
+
+def _passes(rung: Rung) -> bool:
+    return rung.candidate and rung.verdict == "pass"
+
+
+def _noise(rung: Rung) -> str:
+    """Say why the latency of a candidate cannot be believed; empty where it can."""
+    noise = rung.latency_ms.noise if rung.latency_ms else ""
+    return f"{rung.label}: {noise}" if noise else ""
 
 
 def _p50_ms(rung: Rung) -> float:
@@ -151,10 +192,12 @@ def _p50_ms(rung: Rung) -> float:
 
 def _with_word_on(rung: Rung, ships: Rung, terms: Terms) -> Rung:
     """Say of a candidate that passes why it does not ship."""
-    if not rung.candidate or rung.verdict != "pass" or rung.id == ships.id:
+    if not _passes(rung) or rung.id == ships.id:
         return rung
     if terms.wish not in ("auto", rung.precision):
         return replace(rung, reasons=(f"passes, but {terms.wish} was asked for",))
+    if noise := _noise(rung) or _noise(ships):
+        return replace(rung, reasons=(f"passes, but whether it is faster cannot be told: {noise}",))
     speedup = _p50_ms(ships) / _p50_ms(rung)
     how = "is slower" if speedup < 1 else f"is only {speedup:.3f} times as fast"
     limit = "" if speedup < 1 else f", limit {terms.limits.int8_min_speedup:.2f}"

@@ -29,6 +29,7 @@ class Order:
         demo: Of `--demo`.
         target: By the name that the run calls it.
         asked: All targets as they were asked for, files of profiles too.
+        baseline: Of `--baseline`.
     """
 
     config: str = ""
@@ -36,6 +37,7 @@ class Order:
     demo: bool = False
     target: str = ""
     asked: tuple[str, ...] = ()
+    baseline: str = ""
 
 
 def agent_digest() -> str:

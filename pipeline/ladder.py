@@ -6,147 +6,50 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from pipeline.board import Board
 from pipeline.figures import MISSING, Figure, Interval
 from pipeline.frontier import Point
 from pipeline.int8 import Placement, Search
+from pipeline.rung import (
+    Check,
+    ClassFigures,
+    Form,
+    LatencyFigures,
+    PointParity,
+    Released,
+    Rung,
+    Verdict,
+)
 from targets.profile import Precision, RuntimeName
 
 __all__ = [
-    "MISSING", "SCHEMA", "Check", "ClassCount", "ClassFigures", "DataSummary", "Epoch", "Failure", "Figure",
-    "Form", "Interval", "LatencyFigures", "RunReport", "Rung", "Step", "TargetResult", "Verdict",
+    "MISSING",
+    "SCHEMA",
+    "Check",
+    "ClassCount",
+    "ClassFigures",
+    "Conditions",
+    "DataSummary",
+    "Epoch",
+    "Failure",
+    "Figure",
+    "Form",
+    "Interval",
+    "LatencyFigures",
+    "PointParity",
+    "Released",
+    "RunReport",
+    "Rung",
+    "Step",
+    "TargetResult",
+    "Verdict",
+    "strict",
 ]  # fmt: skip
-SCHEMA = 1
-
-Verdict = Literal["pass", "refuse", "inconclusive", "unsupported", "error"]
-Form = Literal["train", "distill", "cut", "prune", "qat", "export", "quantize", "build"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One question that the gate asked of one form, and the answer.
-
-    Attributes:
-        measure: What was looked at, as `drift` or `AP50 loss of hole`.
-        value: What was measured.
-        low: Lower end of its interval; `value` where it has none.
-        high: Upper end.
-        limit: The most that passes; NaN where the question has no limit.
-        unit: Of all four: `pt`, `ms`, `MiB`, `h`, or nothing.
-        reason: The answer in words, with value and limit.
-    """
-
-    measure: str
-    value: Figure
-    low: Figure
-    high: Figure
-    limit: Figure
-    unit: str
-    verdict: Verdict
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class LatencyFigures:
-    """How long one picture takes on the candidate's host, in milliseconds.
-
-    Attributes:
-        n: Timed runs.
-        samples: Each of them, in the order they ran.
-    """
-
-    p50: Figure
-    p90: Figure
-    p99: Figure
-    n: int
-    samples: tuple[Figure, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassFigures:
-    """One class: AP as fractions, loss of AP50 against the baseline in points.
-
-    Attributes:
-        boxes: Of this class in the validation pictures.
-    """
-
-    name: str
-    ap50: Figure
-    ap50_95: Figure
-    ap50_loss_pt: Figure = math.nan
-    ci: Interval = MISSING
-    boxes: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rung:
-    """One form of the model.
-
-    Attributes:
-        id: Unique in its ladder.
-        parent: Id of the form this one was made from; None for the baseline.
-        candidate: It is an engine that could ship.
-        verdict: Inconclusive until the gate has judged it; unsupported and error come from the builder.
-        reasons: Why it does not pass, or does not ship.
-        map50_95: Fraction, 0 to 1; `map50` too.
-        drift_pt: Loss of mAP50-95 against the baseline, in points of 0.01; positive is worse.
-        step_drift_pt: The same against the parent.
-        drift_ci_pt: 95 % interval of `drift_pt`.
-        host: Where latency was measured.
-        simulated: A stand-in measured it, not the device.
-        gmac: Of one picture, in 10⁹ multiply-accumulates, as `parameters` where pruning has counted.
-        doubts: What about the state of its board makes the latency prove nothing, and what to run there.
-        cached: It comes from an earlier run.
-        f1_threshold: Score at which F1 is best, 0 to 1.
-        pictures: Validation pictures behind mAP and drift.
-        measured_at: When latency was measured, ISO 8601, UTC.
-        memory_mib: Peak memory of the process that ran the engine.
-        checks: Everything the gate asked.
-    """
-
-    id: str
-    parent: str | None
-    form: Form
-    precision: Precision
-    runtime: RuntimeName | Literal["pytorch"]
-    candidate: bool
-    verdict: Verdict = "inconclusive"
-    reasons: tuple[str, ...] = ()
-    map50_95: Figure
-    map50: Figure
-    drift_pt: Figure
-    step_drift_pt: Figure
-    drift_ci_pt: Interval
-    latency_ms: LatencyFigures | None
-    size_bytes: int
-    host: str
-    simulated: bool
-    cached: bool
-    step_drift_ci_pt: Interval = MISSING
-    classes: tuple[ClassFigures, ...] = ()
-    f1_threshold: Figure = math.nan
-    pictures: int = 0
-    measured_at: str | None = None
-    memory_mib: Figure = math.nan
-    doubts: tuple[str, ...] = ()
-    gmac: Figure = math.nan
-    parameters: int = 0
-    checks: tuple[Check, ...] = ()
-
-    @property
-    def label(self) -> str:
-        """The form in a few words, as `openvino int8`; ONNX files go by their format."""
-        kind = {
-            "export": "onnx",
-            "quantize": "onnx",
-            "cut": "cut pytorch",
-            "prune": "pruned pytorch",
-            "distill": "distilled pytorch",
-            "qat": "qat pytorch",
-        }
-        return f"{kind.get(self.form, self.runtime)} {self.precision}"
+SCHEMA = 2
+READABLE = (1, SCHEMA)
+"""Format versions that this program reads; of a report of version 1 nobody asked what only 2 has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,6 +144,23 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """What two runs must have in common for their figures to be compared.
+
+    Attributes:
+        val: Digest of the validation pictures and their labels.
+        imgsz: Side of the model's input, in pixels: height and width.
+        conf: Score under which the deployed detector drops a detection, as `iou` and `max_det`.
+    """
+
+    val: str
+    imgsz: tuple[int, int]
+    conf: float
+    iou: float
+    max_det: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunReport:
     """All that a run found out: the document that `--json` prints and `report.json` holds.
 
@@ -252,6 +172,9 @@ class RunReport:
         versions: Of the tools, by name.
         settings: `pipeline.yaml` with every default filled in.
         frontier: What each ratio of pruning gave that was tried.
+        pictures: Folder that the paths of pictures start from, as seen from the run's folder.
+        conditions: What its figures hold for; None where it did not get so far.
+        baseline: Run that `--baseline` named; empty where none was.
     """
 
     schema: int = SCHEMA
@@ -272,19 +195,23 @@ class RunReport:
     epochs: tuple[Epoch, ...] = ()
     steps: tuple[Step, ...] = ()
     notes: tuple[str, ...] = ()
+    pictures: str = ""
+    conditions: Conditions | None = None
+    baseline: str = ""
 
     def to_json(self, *, indent: int | None = None) -> str:
         """Give the document as strict JSON: a figure nobody measured is null."""
-        return json.dumps(_strict(asdict(self)), indent=indent, allow_nan=False, ensure_ascii=False)
+        return json.dumps(strict(asdict(self)), indent=indent, allow_nan=False, ensure_ascii=False)
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
+    """Give a value as strict JSON can carry it."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, str):  # a file's name may be no text; half a surrogate pair is no JSON
         return value.encode(errors="backslashreplace").decode()
     if isinstance(value, Mapping):
-        return {_strict(key): _strict(item) for key, item in value.items()}
+        return {strict(key): strict(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_strict(item) for item in value]
+        return [strict(item) for item in value]
     return value

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 
+from pipeline.baseline import Shipped, keep, released
 from pipeline.board import board_of
 from pipeline.boards import Boards
 from pipeline.files import explained
@@ -22,9 +23,10 @@ from pipeline.rungs import placement, rungs
 from pipeline.runner import StoppedError
 from pipeline.verification import verify
 from stages.pack import Packed
+from stages.verify import Compare, Compared, CompareInputs
 from targets.errors import EdgeboundError, EvidenceError
 from targets.profile import TargetProfile, technical
-from targets.receipt import load_receipt
+from targets.receipt import Receipt, load_receipt
 
 
 def packed_only(run: Run, name: str, packed: Packed) -> TargetResult:
@@ -58,7 +60,7 @@ def verified(run: Run, name: str, made: Made) -> TargetResult:
         host=run.host,
     )
     receipt = load_receipt(on_board.received.receipt.path) if on_board else None
-    judgement = judge(rungs(forms, run.runner, run.shared.costs, receipt), _terms(run, profile))
+    judgement = judge(_ladder(run, name, forms, receipt), _terms(run, name, profile))
     result = TargetResult(
         verdict=judgement.verdict,
         reasons=judgement.reasons,
@@ -81,14 +83,45 @@ def verified(run: Run, name: str, made: Made) -> TargetResult:
     return replace(result, engine=engine, precision=ships.precision, runtime=profile.runtime, ships=ships.id)
 
 
-def _terms(run: Run, profile: TargetProfile) -> Terms:
+def _ladder(run: Run, name: str, forms: Sequence[Verified], receipt: Receipt | None) -> tuple[Rung, ...]:
+    """Give the forms as rungs, each candidate with its loss against an earlier release if one was named."""
+    assert run.shared is not None
+    ladder = rungs(forms, run.runner, run.shared.costs, receipt)
+    baseline = run.request.baseline
+    if baseline is None:
+        return ladder
+    shipped = baseline.shipped[name]
+    losses = {
+        form.variant.id: released(baseline.run, shipped, _against(run, shipped, form))
+        for form in forms
+        if form.variant.candidate
+    }
+    return tuple(replace(rung, released=losses.get(rung.id)) for rung in ladder)
+
+
+def _against(run: Run, shipped: Shipped, form: Verified) -> Compared:
+    assert run.shared is not None
+    return run.runner(
+        Compare(resamples=run.request.config.verify.resamples),
+        CompareInputs(
+            baseline=shipped.detections,
+            candidate=form.evaluated.detections,
+            index=run.shared.data.index,
+            model=form.variant.model,
+        ),
+        label=f"{form.variant.title} against the release",
+    )
+
+
+def _terms(run: Run, name: str, profile: TargetProfile) -> Terms:
     config = run.request.config
     return Terms(
-        limits=config.gate,
+        limits=config.gate.of(name),
         budgets=profile.budgets,
         wish=config.build.precision,
         now=run.now,
         max_age_h=config.verify.max_age_h,
+        baseline=run.request.baseline.run if run.request.baseline else "",
     )
 
 
@@ -125,8 +158,9 @@ def _to_the_board(run: Run, name: str, packed: Packed, result: TargetResult, ans
 
 
 def _hand_out(run: Run, name: str, ships: Rung, forms: Sequence[Verified]) -> Path:
-    variant = next(form.variant for form in forms if form.variant.id == ships.id)
-    return _copy(variant, run.directory / name)
+    form = next(form for form in forms if form.variant.id == ships.id)
+    keep(form.evaluated.detections, run.directory, name)
+    return _copy(form.variant, run.directory / name)
 
 
 def _copy(variant: Variant, folder: Path) -> Path:

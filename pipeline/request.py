@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
+from pipeline.baseline import Baseline
 from pipeline.config import Config
 from pipeline.forms import Shared
 from pipeline.kits import Order
-from pipeline.ladder import TargetResult
+from pipeline.ladder import Conditions, TargetResult
 from pipeline.runner import Runner
+from stages.artifact import Artifact
 from stages.data import Prepared
 from targets.profile import TargetProfile
 
@@ -27,6 +29,7 @@ class Request:
         until: Last stage to run, or empty.
         order: How it was asked for, which a kit's receipt is judged by; its target is filled in.
         receipts: Folders of receipts that a person brought, by target.
+        baseline: An earlier run whose release candidates are held against as well.
     """
 
     config: Config
@@ -35,6 +38,7 @@ class Request:
     until: str = ""
     order: Order = field(default_factory=Order)
     receipts: Mapping[str, Path] = field(default_factory=dict)
+    baseline: Baseline | None = None
 
 
 @dataclass
@@ -46,7 +50,9 @@ class Run:
     directory: Path
     host: str
     data: Prepared | None = None
+    pictures: Artifact | None = None
     shared: Shared | None = None
+    conditions: Conditions | None = None
     targets: dict[str, TargetResult] = field(default_factory=dict)
 
     @property

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
 from pipeline.board import doubts_of
 from pipeline.forms import Cost, Made, Variant, Verified
@@ -15,15 +16,16 @@ from pipeline.ladder import (
     ClassFigures,
     DataSummary,
     Epoch,
-    Interval,
     LatencyFigures,
+    PointParity,
     Rung,
 )
 from pipeline.runner import Runner
 from stages.artifact import walk
 from stages.data import Prepared
 from stages.train import Trained
-from stages.verify import Compared
+from stages.verify import Compared, Evaluated
+from targets.latency import Latency, interval, noise
 from targets.receipt import EngineReceipt, Receipt
 
 
@@ -58,6 +60,7 @@ def _told(rung: Rung, one: EngineReceipt, receipt: Receipt) -> Rung:
         simulated=receipt.simulated,
         doubts=(*doubts_of(receipt), *unsteady),
         memory_mib=math.nan if one.memory_mib is None else one.memory_mib,
+        startup_ms=math.nan if one.startup_s is None else 1000 * one.startup_s,
     )
 
 
@@ -80,9 +83,20 @@ def _failed(one: EngineReceipt, ladder: Sequence[Rung]) -> Rung:
         step_drift_pt=math.nan,
         drift_ci_pt=MISSING,
         step_drift_ci_pt=MISSING,
+        drift_spread_pt=math.nan,
+        step_drift_spread_pt=math.nan,
         size_bytes=0,
         classes=(),
         f1_threshold=math.nan,
+        sizes=(),
+        threshold=None,
+        deployed=None,
+        true_scores=None,
+        changes=None,
+        curves=None,
+        detections="",
+        digest="",
+        parity=(),
     )
 
 
@@ -98,42 +112,82 @@ def _rung(form: Verified, runner: Runner) -> Rung:
         candidate=variant.candidate,
         map50_95=form.evaluated.map50_95,
         map50=form.evaluated.map50,
-        drift_pt=_drift(form.drift),
-        step_drift_pt=_drift(form.step_drift),
-        drift_ci_pt=_interval(form.drift),
-        step_drift_ci_pt=_interval(form.step_drift),
+        **_drifts(form),
         latency_ms=_latency(form),
         size_bytes=sum(file.stat().st_size for _, file in walk(variant.model.path)),
         host=measured.host if measured else "",
         simulated=False,
         cached=runner.step_of(form.evaluated).cached,
-        classes=_classes(form),
+        classes=class_figures(form.evaluated, form.drift),
         f1_threshold=form.evaluated.f1_threshold,
         pictures=form.evaluated.pictures,
         measured_at=measured.measured_at if measured else None,
+        curves=form.evaluated.curves,
+        detections=form.evaluated.detections.digest,
+        digest=variant.model.digest,
+        parity=tuple(PointParity(**asdict(point)) for point in form.parity),
+        **beyond_map(form.drift),
+        **_start(form),
     )
 
 
-def _drift(compared: Compared | None) -> float:
-    return compared.drift_pt if compared else 0.0
+def _drifts(form: Verified) -> dict[str, Any]:
+    """Give loss, interval and spread against the baseline and the parent; of the baseline, nothing lost."""
+    drift, step = form.drift, form.step_drift
+    return {
+        "drift_pt": drift.drift_pt if drift else 0.0,
+        "drift_ci_pt": drift.drift_ci_pt if drift else (0.0, 0.0),
+        "drift_spread_pt": drift.spread_pt if drift else 0.0,
+        "step_drift_pt": step.drift_pt if step else 0.0,
+        "step_drift_ci_pt": step.drift_ci_pt if step else (0.0, 0.0),
+        "step_drift_spread_pt": step.spread_pt if step else 0.0,
+    }
 
 
-def _interval(compared: Compared | None) -> Interval:
-    return compared.drift_ci_pt if compared else (0.0, 0.0)
+def beyond_map(drift: Compared | None) -> dict[str, Any]:
+    """Give what mAP hides, against the baseline."""
+    if drift is None:
+        return {}
+    names = ("sizes", "threshold", "deployed", "true_scores", "changes")
+    return {name: getattr(drift, name) for name in names}
 
 
 def _latency(form: Verified) -> LatencyFigures | None:
     if form.measured is None:
         return None
     measured, place = form.measured
-    latency = measured.latencies[place]
+    steady = measured.steady[place] if measured.steady else True  # of boards, their receipt tells
+    whole = _figures(measured.end_to_end[place]) if measured.end_to_end else None
+    alone = measured.latencies[place]
+    return replace(_figures(alone), noise=noise(alone.samples, steady=steady), end_to_end=whole)
+
+
+def _figures(latency: Latency) -> LatencyFigures:
     return LatencyFigures(
-        p50=latency.p50, p90=latency.p90, p99=latency.p99, n=latency.n, samples=latency.samples
+        p50=latency.p50,
+        p90=latency.p90,
+        p99=latency.p99,
+        n=latency.n,
+        samples=latency.samples,
+        p50_ci=interval(latency.samples, 0.5),
+        p90_ci=interval(latency.samples, 0.9),
+        p99_ci=interval(latency.samples, 0.99),
+        cov=latency.cov,
+        img_s=1000 / latency.mean,
     )
 
 
-def _classes(form: Verified) -> tuple[ClassFigures, ...]:
-    losses = {one.name: one for one in form.drift.classes} if form.drift else {}
+def _start(form: Verified) -> dict[str, Any]:
+    """Give what starting an engine took, where it was started here."""
+    if form.measured is None or not form.measured[0].starts:
+        return {}
+    start = form.measured[0].starts[form.measured[1]]
+    return {"startup_ms": start.startup_ms, "memory_mib": start.memory_mib}
+
+
+def class_figures(evaluated: Evaluated, drift: Compared | None) -> tuple[ClassFigures, ...]:
+    """Give each class's AP, with its loss where the form was compared."""
+    losses = {one.name: one for one in drift.classes} if drift else {}
     return tuple(
         ClassFigures(
             name=one.name,
@@ -141,9 +195,10 @@ def _classes(form: Verified) -> tuple[ClassFigures, ...]:
             ap50_95=one.ap50_95,
             ap50_loss_pt=losses[one.name].ap50_loss_pt if one.name in losses else math.nan,
             ci=losses[one.name].ci_pt if one.name in losses else MISSING,
+            spread_pt=losses[one.name].spread_pt if one.name in losses else math.nan,
             boxes=one.boxes,
         )
-        for one in form.evaluated.classes
+        for one in evaluated.classes
     )
 
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from pipeline.ladder import Rung, RunReport, TargetResult
 
 if TYPE_CHECKING:
+    from pipeline.comparison import Comparison
     from pipeline.doctor import Examined
     from pipeline.preview import Planned
     from pipeline.upkeep import Listed
@@ -104,6 +105,31 @@ def show_plan(steps: Sequence[Planned]) -> None:
     guess = f"about {known:.0f} s by the last time they ran" if known else "no time known yet"
     more = f", {unknown} of them never ran before" if unknown and known else ""
     console.print(f"{len(to_run)} of {len(steps)} steps would run; {guess}{more}.")
+
+
+def show_comparison(found: Comparison) -> None:
+    """Show what changed from one run to another."""
+    console = _console()
+    for name, target in found.targets.items():
+        console.print()
+        console.print(f"[bold]{escape(name)}[/]  {_verdict(target.verdict)}")
+        for reason in target.reasons:
+            console.print(f"  {escape(reason)}", soft_wrap=True)
+        table = _table("form", "", "", found.before, found.after, "change")
+        for column in table.columns[3:]:
+            column.justify = "right"
+        table.add_row("", "verdict", "", *target.verdicts, "")
+        table.add_row("", "ships", "", *(one or "nothing" for one in target.ships), "")
+        for one in target.changes:
+            digits = 4 if one.measure == "mAP50-95" else 2
+            difference = one.after - one.before
+            figures = (_number(one.before, digits), _number(one.after, digits), _signed(difference, digits))
+            table.add_row(one.form, one.measure, one.unit, *figures)
+        console.print(table)
+
+
+def _signed(value: float, digits: int) -> str:
+    return "–" if math.isnan(value) else f"{value:+.{digits}f}"
 
 
 def show_examination(findings: Sequence[Examined]) -> None:

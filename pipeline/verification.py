@@ -8,6 +8,7 @@ from datetime import timedelta
 from pipeline.config import Config
 from pipeline.forms import Shared, Variant, Verified
 from pipeline.runner import Step
+from stages.evaluation.parity import PointParity
 from stages.verify import (
     Compare,
     Compared,
@@ -21,7 +22,10 @@ from stages.verify import (
     Score,
     ScoreInputs,
 )
+from stages.verify.parity import Parity, ParityInputs
 from targets.profile import TargetProfile
+
+_SAME_WEIGHTS = ("export", "quantize", "build")  # what these change is how the same numbers are computed
 
 
 def verify(
@@ -46,8 +50,8 @@ def verify(
     evaluated = {one.id: evaluate(one, profile, shared, step=step, host=host) for one in variants}
     here = [one for one in variants if one.candidate and one.measured is None]
     timed = _measure(config, profile, shared, here, step=step, host=host) if here else None
-    compare = Compare(resamples=config.verify.resamples)
     base = variants[0]
+    compare = Compare(resamples=config.verify.resamples)
 
     def drift(reference: Variant, variant: Variant) -> Compared:
         return step(
@@ -56,6 +60,7 @@ def verify(
                 baseline=evaluated[reference.id].detections,
                 candidate=evaluated[variant.id].detections,
                 index=shared.data.index,
+                model=variant.model,
             ),
             label=f"{variant.title} against {reference.title}",
         )
@@ -68,9 +73,27 @@ def verify(
             drift=drifts.get(one.id),
             step_drift=drifts.get(one.id) if one.parent in (None, base) else drift(one.parent, one),
             measured=(timed, here.index(one)) if timed is not None and one in here else one.measured,
+            parity=_parity(one, profile, shared, step=step, host=host),
         )
         for one in variants
     ]
+
+
+def _parity(
+    variant: Variant, profile: TargetProfile, shared: Shared, *, step: Step, host: str
+) -> tuple[PointParity, ...]:
+    """Compare tensors with those of the form this one was made from, where the weights are the same."""
+    if variant.parent is None or variant.form not in _SAME_WEIGHTS or variant.detections is not None:
+        return ()
+    inputs = ParityInputs(
+        reference=variant.parent.model,
+        candidate=variant.model,
+        index=shared.data.index,
+        pictures=shared.pictures,
+        profile=profile if variant.candidate else None,
+        host=host if variant.candidate else "",
+    )
+    return step(Parity(), inputs, label=f"{variant.title} beside {variant.parent.title}").points
 
 
 def evaluate(variant: Variant, profile: TargetProfile, shared: Shared, *, step: Step, host: str) -> Evaluated:

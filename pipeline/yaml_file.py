@@ -29,6 +29,12 @@ class Source:
             path = path[:-1]
         return self.places.get(path, self.name)
 
+    def within(self, path: KeyPath, values: Mapping[str, Any]) -> Source:
+        """Give the mapping below a key as a document of its own."""
+        depth = len(path)
+        places = {key[depth:]: place for key, place in self.places.items() if key[:depth] == path}
+        return Source(dict(values), places, self.place(path))
+
 
 def load_source(file: Path) -> Source:
     """Read a YAML file whose top level is a mapping.

@@ -4,16 +4,21 @@ import itertools
 import math
 import statistics
 import time
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable, List, Literal, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, List, Literal, Sequence, Sized, Tuple
 
 if TYPE_CHECKING:
     from targets.kit import BoardWork
-    from targets.runtime import Images, Infer
+
+Call = Callable[[Any], object]
+"""From a batch to what becomes of it: an engine's `Infer`, or that with all before and after."""
 
 _STEADY = 0.05  # two windows of calls whose medians are this near are the same
 _WINDOW = 10  # calls
 _PATIENCE = 3  # times as long as it must, a warm-up goes on at most, until the calls take a steady time
+_TAIL = 0.025  # of either side of a 95 % interval
+_NOISY = 0.05  # half of what INT8 has to be faster by, on either side: a wider p50 decides nothing
 
 
 @dataclass(frozen=True)
@@ -94,47 +99,82 @@ def describe(samples_ms: Sequence[float]) -> Latency:
     )
 
 
-def measure_interleaved(
-    infers: "Sequence[Infer]",
-    images: "Sequence[Images]",
-    *,
-    runs: int,
-    warmup: int,
-    progress: Callable[[float, float], None],
-) -> List[Latency]:
-    """Time engines in turns, so that whatever else the machine does hits all of them alike.
+def interval(samples: Sequence[float], fraction: float) -> Tuple[float, float]:
+    """Give the 95 % interval of a percentile, by order statistics; it assumes no distribution.
+
+    How many of n calls lie below the true percentile is binomial (H. A. David, H. N. Nagaraja, "Order
+    Statistics", 3rd ed. 2003, section 7.1). As neighbours are alike, n is that of `independent`.
 
     Args:
-        infers: One function an engine; it returns once the device is done.
-        images: What they are given, in turn; every engine sees the same in the same round.
-        runs: Timed calls of each engine.
-        warmup: Most untimed calls of each engine; it ends sooner once the calls are steady.
-        progress: To be told calls done and calls in all.
+        samples: At least one, in the order of the calls.
+        fraction: Of the percentile, 0 to 1.
+
+    Returns:
+        Two of the samples; 0 or infinity where the calls are too few to know that end.
     """
-    for infer in infers:
-        _warm_up(infer, images, most=warmup)
-    samples: List[List[float]] = [[] for _ in infers]
-    for turn in range(runs):
-        picture = images[turn % len(images)]
-        for place in range(len(infers)):
-            engine = (turn + place) % len(infers)  # nobody always runs after the same neighbour
-            samples[engine].append(_time_ms(infers[engine], picture))
-        progress((turn + 1) * len(infers), runs * len(infers))
-    return [describe(times) for times in samples]
+    n = independent(samples)
+    below = _binomial_below(n, fraction)
+    first = next((rank for rank in range(n) if below[rank + 1] > _TAIL), n)  # calls that surely lie below
+    last = next((rank for rank in range(n, 0, -1) if below[rank] < 1 - _TAIL), 0)
+    ordered = sorted(samples)
+    scale = len(ordered) / n
+    low = ordered[int((first - 1) * scale)] if first else 0.0
+    high = ordered[min(math.ceil((last + 1) * scale), len(ordered)) - 1] if last < n else math.inf
+    return low, high
+
+
+def _binomial_below(n: int, fraction: float) -> List[float]:
+    """Give, for each k from 0 to n + 1, how likely it is that fewer than k of n calls are below."""
+    chances = [0.0]
+    for k in range(n + 1):
+        log = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+        log += k * math.log(fraction) + (n - k) * math.log1p(-fraction)
+        chances.append(chances[-1] + math.exp(log))
+    return chances
+
+
+def independent(samples: Sequence[float]) -> int:
+    """Give how many independent calls tell as much: n (1 - r) / (1 + r), r the correlation of neighbours.
+
+    By ranks, so that one outlier does not hide how the others resemble each other; an r that chance makes of
+    calls that do not (up to 2 / sqrt(n)) counts as none.
+    """
+    n = len(samples)
+    ordered = sorted(samples)
+    ranks = [bisect_left(ordered, one) + bisect_right(ordered, one) - n for one in samples]
+    spread = sum(rank * rank for rank in ranks)
+    r = sum(one * other for one, other in zip(ranks, ranks[1:])) / spread if spread else 0.0
+    return n if r <= 2 / math.sqrt(n) else max(1, round(n * (1 - r) / (1 + r)))
+
+
+def noise(samples: Sequence[float], *, steady: bool = True) -> str:
+    """Say why a measurement cannot be believed; empty if it can.
+
+    Args:
+        samples: In the order of the calls, in milliseconds.
+        steady: The calls took a steady time before they were timed.
+    """
+    if not steady:
+        return "the calls never took a steady time"
+    p50 = percentile(samples, 0.5)
+    low, high = interval(samples, 0.5)
+    if not (1 - _NOISY) * p50 <= low <= high <= (1 + _NOISY) * p50:
+        return f"noisy: p50 {p50:.2f} ms is known to {low:.2f} to {high:.2f} ms only"
+    return ""
 
 
 def time_in_turns(
-    infers: "Sequence[Infer]",
-    images: "Sequence[Images]",
+    infers: Sequence[Call],
+    images: Sequence[Sized],
     work: "BoardWork",
     *,
     progress: Callable[[float, float], None],
 ) -> List[Timing]:
-    """Time engines in turns as `measure_interleaved` does, as long as a board is told to.
+    """Time engines in turns, so that whatever else the machine does hits all of them alike.
 
     Args:
         infers: One function an engine; it returns once the device is done.
-        images: What they are given, in turn; every engine sees the same in the same round.
+        images: Batches that they are given, in turn; every engine sees the same in the same round.
         work: How long to warm up, and how many calls of each engine or how many seconds for each to time.
         progress: To be told calls done and calls in all.
     """
@@ -144,7 +184,7 @@ def time_in_turns(
     for turn in range(work.runs):
         picture = images[turn % len(images)]
         for place in range(len(infers)):
-            engine = (turn + place) % len(infers)
+            engine = (turn + place) % len(infers)  # nobody always runs after the same neighbour
             samples[engine].append(_time_ms(infers[engine], picture))
         progress((turn + 1) * len(infers), work.runs * len(infers))
         if time.perf_counter() >= end and turn + 1 >= _WINDOW:
@@ -164,7 +204,7 @@ def time_in_turns(
     ]
 
 
-def _calls(infer: "Infer", images: "Sequence[Images]") -> Callable[[], float]:
+def _calls(infer: Call, images: Sequence[Sized]) -> Callable[[], float]:
     """Give a function that shows the engine the next pictures, and gives the time in milliseconds."""
     turn = itertools.cycle(images)
     return lambda: _time_ms(infer, next(turn))
@@ -196,16 +236,7 @@ def is_steady(times: Sequence[float]) -> bool:
     return abs(statistics.median(times[-_WINDOW:]) - before) <= _STEADY * before
 
 
-def _warm_up(infer: "Infer", images: "Sequence[Images]", *, most: int) -> None:
-    """Call until two windows in a row take the same time: caches filled, clocks up, kernels chosen."""
-    times: List[float] = []
-    for call in range(most):
-        times.append(_time_ms(infer, images[call % len(images)]))
-        if len(times) >= 2 * _WINDOW and is_steady(times):
-            return
-
-
-def _time_ms(infer: "Infer", images: "Images") -> float:
+def _time_ms(infer: Call, images: Sized) -> float:
     start = time.perf_counter_ns()
     infer(images)
     return (time.perf_counter_ns() - start) / 1e6

@@ -10,21 +10,26 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from pipeline.cli.bisect import bisect
 from pipeline.cli.boards import accept, kit
 from pipeline.cli.check import check
+from pipeline.cli.compare import compare
 from pipeline.cli.detect import detect
+from pipeline.cli.gate import gate
 from pipeline.cli.options import (
     HERE,
+    Baseline,
     Config,
     Demo,
     Json,
     Root,
     Set,
     Target,
+    Until,
     errors,
     import_from,
     interruptible,
@@ -34,7 +39,8 @@ from pipeline.cli.options import (
 from pipeline.cli.store import store_app
 from pipeline.cli.targets import targets
 
-Until = Literal["data", "train", "prune", "export", "check", "quantize", "build", "verify"]
+if TYPE_CHECKING:
+    from pipeline.ladder import RunReport
 
 app = typer.Typer(
     name="pipeline",
@@ -54,9 +60,8 @@ def run(  # noqa: PLR0913
     config: Config = None,
     demo: Demo = False,
     settings: Set = None,
-    until: Annotated[
-        Until | None, typer.Option(help="Stop after this stage. Without a verdict the exit code is 4.")
-    ] = None,
+    until: Until = None,
+    baseline: Baseline = None,
     root: Root = HERE,
     as_json: Json = False,
 ) -> None:
@@ -68,33 +73,44 @@ def run(  # noqa: PLR0913
     Examples:
     - `pipeline run --demo`
     - `pipeline run --target cpu --target cpu-ort --set train.epochs=50`
+    - `pipeline run --target cpu --baseline 20260504-093012-7f3a`
     - `pipeline run --target orin --json | tail -n 1 | jq -r .verdict`
     """
+    from pipeline.baseline import load_baseline
     from pipeline.conduct import Request, conduct
     from pipeline.config import load_config
-    from pipeline.gate import exit_code
     from pipeline.kits import Order
     from pipeline.profiles import find_profiles
     from pipeline.progress import display
-    from pipeline.summary import show
 
     with errors(as_json=as_json):
         import_from(root)
+        profiles = find_profiles(target or ["cpu"])
         request = Request(
             config=load_config(config, settings or [], demo=demo, folder=root),
-            profiles=find_profiles(target or ["cpu"]),
+            profiles=profiles,
             folder=root,
             until=until or "",
+            baseline=load_baseline(root, baseline, profiles) if baseline else None,
             order=Order(
                 config=str(config or ""),
                 settings=tuple(settings or ()),
                 demo=demo,
                 asked=tuple(target or ["cpu"]),
+                baseline=baseline or "",
             ),
         )
         with interruptible(), display() as reporter:
             report = conduct(request, reporter)
-        show(report)
+    _conclude(report, as_json=as_json)
+
+
+def _conclude(report: RunReport, *, as_json: bool) -> NoReturn:
+    """Tell how a run ended, and end so."""
+    from pipeline.gate import exit_code
+    from pipeline.summary import show
+
+    show(report)
     if as_json:
         print_json(report.to_json())
     raise typer.Exit(exit_code(report))
@@ -164,6 +180,15 @@ app.command()(accept)
 
 
 app.command()(detect)
+
+
+app.command()(compare)
+
+
+app.command()(gate)
+
+
+app.command()(bisect)
 
 
 @app.command()

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
@@ -33,6 +33,17 @@ Set = Annotated[
 Target = Annotated[
     list[str] | None,
     typer.Option("--target", "-t", help="Target profile, name or YAML file. Repeatable. Default: cpu."),
+]
+Until = Annotated[
+    Literal["data", "train", "prune", "export", "check", "quantize", "build", "verify"] | None,
+    typer.Option(help="Stop after this stage. Without a verdict the exit code is 4."),
+]
+Baseline = Annotated[
+    str | None,
+    typer.Option(
+        "--baseline",
+        help="Earlier run; hold this one against what that shipped. Id, folder or report.json.",
+    ),
 ]
 
 

@@ -17,6 +17,7 @@ def write_report(report: RunReport, run_dir: Path) -> None:
     Raises:
         StoreError: The folder cannot be written, or the disk is full; every file is old or new, none is half.
     """
+    from pipeline.report.gallery import album_of
     from pipeline.report.html import page
     from pipeline.report.junit import junit
     from pipeline.report.markdown import markdown
@@ -24,7 +25,10 @@ def write_report(report: RunReport, run_dir: Path) -> None:
     with explained(run_dir):
         run_dir.mkdir(parents=True, exist_ok=True)
     write_atomically(run_dir / FILE_NAME, f"{report.to_json(indent=1)}\n".encode())
-    for name, text in (
-        ("report.html", page(report)), ("junit.xml", junit(report)), ("summary.md", markdown(report))
-    ):  # fmt: skip
+    texts = {
+        "report.html": page(report, album_of(report, run_dir)),
+        "junit.xml": junit(report),
+        "summary.md": markdown(report),
+    }
+    for name, text in texts.items():
         write_atomically(run_dir / name, text.encode(errors="replace"))

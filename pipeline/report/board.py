@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pipeline.board import Board, EngineFigures
 from pipeline.ladder import TargetResult
 from pipeline.report.markup import Markup, Node, render, tag
-from pipeline.report.parts import block, details, listed
-from pipeline.report.tables import head, number, scrolling, table
+from pipeline.report.parts import block, details, facts_list, listed
+from pipeline.report.tables import head, number, table
 from pipeline.report.words import figure
 
 
@@ -36,8 +36,7 @@ def board_block(target: TargetResult) -> Markup | None:
 
 
 def _facts(board: Board) -> Markup:
-    pairs = [(tag("dt", name), tag("dd", value)) for name, value in board.facts.items()]
-    return details("Board and state", tag("dl", pairs, class_="facts")) or render(())
+    return details("Board and state", facts_list(board.facts)) or render(())
 
 
 def _engines_table(board: Board) -> Markup:
@@ -45,7 +44,7 @@ def _engines_table(board: Board) -> Markup:
         "engine", "build, s#", "layers", "fell out of INT8#", "reformats#", "start-up, s#", "power, W#",
         "energy, mJ#",
     )  # fmt: skip
-    return scrolling("Engines", table(heads, map(_engine, board.engines)))
+    return table("Engines", heads, map(_engine, board.engines))
 
 
 def _engine(one: EngineFigures) -> Markup:
@@ -77,7 +76,7 @@ def _range(figures: tuple[float, ...]) -> str:
 def _drives(board: Board) -> Markup | None:
     heads = head("engine", "driven", "batch#", "p50, ms#", "p90#", "p99#", "CoV, %#", "pictures/s#", "calls#")
     rows = [_drive_cells(one) for one in board.engines]
-    return details("Latency by mode", scrolling("Latency by mode", table(heads, rows))) if any(rows) else None
+    return details("Latency by mode", table("Latency by mode", heads, rows)) if any(rows) else None
 
 
 def _drive_cells(one: EngineFigures) -> list[Markup]:

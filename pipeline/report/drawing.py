@@ -15,6 +15,7 @@ HATCH = Markup(
     '<line class="hatch" x1="0" y1="0" x2="0" y2="6"/></pattern></defs></svg>'
 )
 """The pattern of what lies beyond a limit; once a page."""
+SERIES = 6  # colours of lines and bars
 
 
 @dataclass(frozen=True)

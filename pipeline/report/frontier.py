@@ -9,7 +9,8 @@ from pipeline.int8 import Search, SearchTrial
 from pipeline.ladder import RunReport
 from pipeline.report.markup import Markup, render, tag
 from pipeline.report.pareto import pareto_chart
-from pipeline.report.tables import head, number, scrolling, table
+from pipeline.report.parts import sheet
+from pipeline.report.tables import head, number, table
 from pipeline.report.words import figure, interval
 
 
@@ -18,13 +19,11 @@ def frontier_sheet(report: RunReport) -> Markup | None:
     points = report.frontier
     if not points:
         return None
-    return tag(
-        "section",
-        tag("header", tag("h2", "Pruning")),
+    return sheet(
+        "Pruning",
         tag("p", _text(points), class_="soft"),
         pareto_chart(_as_search(report), _unit(points)),
         _table(points),
-        class_="sheet",
     )
 
 
@@ -79,7 +78,7 @@ def _as_search(report: RunReport) -> Search:
 
 def _table(points: tuple[Point, ...]) -> Markup:
     heads = head("ratio", "GMAC#", "of before, %#", "parameters, 10⁶#", "latency, ms#", "drift, pt#")
-    return scrolling("Ratios", table(heads, map(_row, points)))
+    return table("Ratios", heads, map(_row, points))
 
 
 def _row(point: Point) -> Markup:

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import Any
 
-from pipeline.ladder import LatencyFigures, Rung, RunReport, TargetResult
-from pipeline.report.board import board_block
-from pipeline.report.charts import drift_chart, latency_chart, training_chart
+from pipeline.ladder import RunReport, Verdict
 from pipeline.report.drawing import HATCH
 from pipeline.report.frontier import frontier_sheet
-from pipeline.report.int8 import placement_details, search_block
-from pipeline.report.markup import Markup, Node, render, tag
-from pipeline.report.parts import block, details, listed
-from pipeline.report.tables import checks_table, chip, class_table, counts_table, ladder_table, steps_table
-from pipeline.report.words import (
-    HEADLINES,
-    NONE,
-    SYMBOLS,
-    duration,
-    figure,
-    interval,
-    moment,
-    printable,
-    shipped,
-    ships_sentence,
-    size,
-)  # fmt: skip
+from pipeline.report.gallery import Album, Gallery
+from pipeline.report.markup import Markup, tag
+from pipeline.report.parts import FIRST, anchor_of, listed
+from pipeline.report.run_sheets import data_sheet, provenance_sheet, training_sheet
+from pipeline.report.target_sheet import target_sheet
+from pipeline.report.words import HEADLINES, SYMBOLS, duration, moment, shipped, ships_sentence
+from stages.evaluation.scores import PictureChange
 
-_FIRST = 6  # reasons in the banner: what one reads in a minute
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 _MARK = Markup(  # a curve that stays within its bound
     '<svg width="26" height="20" viewBox="0 0 26 20" aria-hidden="true"><path d="M1 18 C9 18 10 5 19 5" '
@@ -40,20 +23,38 @@ _MARK = Markup(  # a curve that stays within its bound
 )
 
 
-def page(report: RunReport) -> str:
-    """Write the page."""
+def _no_picture(change: PictureChange) -> None:
+    """Stand in for the data set where nobody has it."""
+    del change
+
+
+def page(report: RunReport, album: Album = _no_picture) -> str:
+    """Write the page.
+
+    Args:
+        report: Of the run.
+        album: Gives the pictures to be shown.
+    """
+    names = report.data_summary.classes if report.data_summary else ()
+    gallery = Gallery(names={place: one.name for place, one in enumerate(names)}, album=album, drawn=set())
+    sheets = [target_sheet(name, target, report, gallery) for name, target in report.targets.items()]
+    more = {
+        "Training": training_sheet(report),
+        "Pruning": frontier_sheet(report),
+        "Data": data_sheet(report),
+        "Provenance": provenance_sheet(report),
+    }
     body = tag(
         "body",
         HATCH,
+        tag("a", "Skip to the verdict", href="#verdict", class_="skip"),
         _masthead(report),
         tag(
             "main",
             _verdict(report),
-            [_target(name, target, report) for name, target in report.targets.items()],
-            _training(report),
-            frontier_sheet(report),
-            _data(report),
-            _provenance(report),
+            _contents(report, [name for name, one in more.items() if one]),
+            sheets,
+            more.values(),
         ),
         _footer(),
         tag("script", Markup(_file("page.js"))),
@@ -79,7 +80,21 @@ def _head(report: RunReport) -> Markup:
 def _masthead(report: RunReport) -> Markup:
     facts = (report.run, moment(report.started_at), duration(report.seconds))
     wordmark = tag("span", _MARK, "Edgebound", class_="wordmark")
-    return tag("div", wordmark, [tag("span", fact) for fact in facts if fact], class_="masthead")
+    return tag("header", wordmark, [tag("span", fact) for fact in facts if fact], class_="masthead")
+
+
+def _contents(report: RunReport, more: list[str]) -> Markup:
+    """Say what is on the page: targets with their verdicts, then the rest."""
+    targets = [
+        tag("a", _symbol(target.verdict), name, href=f"#{anchor_of(name, 'target')}")
+        for name, target in report.targets.items()
+    ]
+    links = [*targets, *(tag("a", name, href=f"#{anchor_of(name)}") for name in more)]
+    return tag("nav", tag("ul", [tag("li", link) for link in links]), aria_label="On this page")
+
+
+def _symbol(verdict: Verdict) -> Markup:
+    return tag("span", f"{SYMBOLS[verdict]} ", aria_hidden="true")
 
 
 def _verdict(report: RunReport) -> Markup:
@@ -91,181 +106,17 @@ def _verdict(report: RunReport) -> Markup:
     if report.error:
         leads = [tag("p", report.error.what, class_="lead"), tag("p", f"What to do: {report.error.hint}")]
     reasons = report.reasons if report.verdict != "pass" and not report.error else ()
-    more = len(reasons) - _FIRST
-    symbol = tag("span", SYMBOLS[report.verdict], aria_hidden="true")
+    more = len(reasons) - FIRST
     return tag(
         "section",
         tag("p", "Verdict", class_="label"),
-        tag("h1", symbol, HEADLINES[report.verdict]),
+        tag("h1", _symbol(report.verdict), HEADLINES[report.verdict], id="verdict"),
         leads,
-        listed(reasons[:_FIRST]),
+        listed(reasons[:FIRST]),
         tag("p", f"and {more} more below", class_="more") if more > 0 else None,
         class_=f"verdict tone-{report.verdict}",
+        aria_labelledby="verdict",
     )
-
-
-# ------------------------------------------------------------------------------------ one target
-
-
-def _target(name: str, target: TargetResult, report: RunReport) -> Markup:
-    header = tag("header", tag("h2", name), chip(target.verdict), tag("p", _device(target.profile)))
-    return tag(
-        "section",
-        header,
-        _key_figures(target),
-        _why(target, all_said=len(report.targets) == 1 and len(target.reasons) <= _FIRST),
-        block(
-            "What was lost on the way",
-            "Loss of mAP50-95 in points, with its 95 % interval. A form passes if the whole interval stays "
-            "left of its limit; hatched is beyond.",
-            drift_chart(target),
-        ),
-        block(
-            "Ladder", "Every form of the model, each made from one above it.", _if_any(target, ladder_table)
-        ),
-        search_block(target),
-        block(
-            "Latency",
-            f"{_where(target)} One picture at a time, candidates in turn. Lines mark p50, p90 and p99.",
-            latency_chart(target),
-        ),
-        board_block(target),
-        block(
-            "AP by class",
-            "A class that gets lost hides in the mean. Click a heading to sort.",
-            class_table(target),
-        ),
-        placement_details(target),
-        details("Everything the gate asked", checks_table(target)),
-        class_="sheet",
-    )
-
-
-def _why(target: TargetResult, *, all_said: bool) -> Markup | None:
-    if target.verdict == "pass":  # the first reason says what ships, which is said above
-        return block("Why not the others", "", listed([*target.reasons[1:], *target.notes]))
-    return block("Why", "", listed([*(() if all_said else target.reasons), *target.notes]))
-
-
-def _if_any(target: TargetResult, table: Any) -> Markup | None:
-    return table(target) if target.ladder else None
-
-
-def _device(profile: Mapping[str, Any]) -> str:
-    runtime = f"{profile.get('runtime', '')} {profile.get('runtime_version', '')}".strip()
-    return ", ".join(part for part in (str(profile.get("device", "")), runtime) if part)
-
-
-def _where(target: TargetResult) -> str:
-    timed = next((rung for rung in target.ladder if rung.latency_ms), None)
-    if timed is None:
-        return ""
-    return f"On host {timed.host or 'unknown'}, {moment(timed.measured_at or '') or 'at an unknown time'}."
-
-
-def _key_figures(target: TargetResult) -> Markup | None:
-    ships = shipped(target)
-    if ships is None:
-        return None
-    rivals = [rung for rung in target.ladder if rung.candidate and rung.id != ships.id and rung.latency_ms]
-    spread = interval(ships.drift_ci_pt)
-    entries = (
-        ("ships", ships.label, ""),
-        ("drift", f"{figure(ships.drift_pt)} pt", f"95 %: {spread}" if spread else ""),
-        ("mAP50-95", figure(ships.map50_95, 3), f"baseline {figure(target.ladder[0].map50_95, 3)}"),
-        ("latency p50", _ms(ships.latency_ms), _speedup(ships, rivals)),
-        ("size", size(ships.size_bytes), f"baseline {size(target.ladder[0].size_bytes)}"),
-    )
-    figures = tag("dl", [_key_figure(*entry) for entry in entries], class_="key")
-    return render((figures, tag("p", "Engine: ", tag("code", target.engine), class_="engine")))
-
-
-def _key_figure(name: str, value: str, note: str) -> Markup:
-    return tag("div", tag("dt", name), tag("dd", value, tag("small", note) if note else None))
-
-
-def _ms(latency: LatencyFigures | None) -> str:
-    return f"{figure(latency.p50)} ms" if latency else NONE
-
-
-def _speedup(ships: Rung, rivals: Sequence[Rung]) -> str:
-    times = [(rung.latency_ms.p50, rung.label) for rung in rivals if rung.latency_ms]
-    times = [(p50, label) for p50, label in times if math.isfinite(p50)]
-    if not times or not ships.latency_ms:
-        return ""
-    p50, label = min(times)
-    return f"{figure(p50 / ships.latency_ms.p50)}× as fast as {label}"
-
-
-# ------------------------------------------------------------------------------------ the run
-
-
-def _sheet(title: str, *content: Node) -> Markup:
-    return tag("section", tag("header", tag("h2", title)), content, class_="sheet")
-
-
-def _training(report: RunReport) -> Markup | None:
-    if not report.epochs:
-        return None
-    note = f"{len(report.epochs)} epochs"
-    if validated := [epoch for epoch in report.epochs if math.isfinite(epoch.map50_95)]:
-        best = max(validated, key=lambda epoch: epoch.map50_95)
-        note += f"; best mAP50-95 {figure(best.map50_95, 3)} in epoch {best.epoch}"
-    return _sheet("Training", tag("p", note, class_="soft"), training_chart(report.epochs))
-
-
-def _data(report: RunReport) -> Markup | None:
-    summary = report.data_summary
-    if summary is None:
-        return None
-    facts = (
-        ("pictures to train", str(summary.train), ""),
-        ("to validate", str(summary.val), ""),
-        ("to calibrate", str(summary.calibration), "from the training pictures"),
-        ("classes", str(len(summary.classes)), ""),
-    )
-    warnings = block("Warnings", "", listed(summary.warnings))
-    counts = details("Boxes by class", counts_table(report))
-    return _sheet("Data", tag("dl", [_key_figure(*fact) for fact in facts], class_="key"), warnings, counts)
-
-
-def _provenance(report: RunReport) -> Markup:
-    seconds = sum(step.seconds for step in report.steps if not step.cached and math.isfinite(step.seconds))
-    cached = sum(step.cached for step in report.steps)
-    warnings = report.data_summary.warnings if report.data_summary else ()
-    facts = {
-        "run": report.run,
-        "folder": report.run_dir,
-        "data": report.data,
-        "wall time": duration(report.seconds),
-    }
-    if report.steps:
-        work = f"{len(report.steps)}, {cached} of them cached; the others worked {duration(seconds)}"
-        facts["steps"] = work
-    return _sheet(
-        "Provenance",
-        _facts(facts),
-        block("Notes", "", listed([note for note in report.notes if note not in warnings])),
-        tag(
-            "div",
-            details("Where the time went", steps_table(report)),
-            details("Machine", _facts(report.host) if report.host else None),
-            details("Versions", _facts(report.versions) if report.versions else None),
-            details("Settings", tag("pre", _yaml(report.settings)) if report.settings else None),
-            class_="block",
-        ),
-    )
-
-
-def _facts(facts: Mapping[str, str]) -> Markup:
-    return tag("dl", [(tag("dt", name), tag("dd", value)) for name, value in facts.items()], class_="facts")
-
-
-def _yaml(settings: Mapping[str, Any]) -> str:
-    import yaml
-
-    plain = json.loads(json.dumps(settings))
-    return printable(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
 
 
 def _footer() -> Markup:

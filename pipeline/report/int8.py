@@ -9,7 +9,7 @@ from pipeline.ladder import TargetResult
 from pipeline.report.markup import Markup, render, tag
 from pipeline.report.pareto import cost_digits, cost_of, cost_words, is_timed, pareto_chart
 from pipeline.report.parts import block, details
-from pipeline.report.tables import head, number, scrolling, table
+from pipeline.report.tables import head, number, table
 from pipeline.report.words import figure, interval
 from stages.quantize import LeftInFloat
 
@@ -56,7 +56,7 @@ def _trials_table(search: Search) -> Markup:
         "trial", "in float", "drift, pt#", *(["p50, ms#"] if timed else []), f"{cost_words(search)}#"
     )
     rows = [_trial(place, one, search, timed=timed) for place, one in enumerate(search.trials, 1)]
-    return scrolling("Trials", table(heads, rows))
+    return table("Trials", heads, rows)
 
 
 def _trial(place: int, trial: SearchTrial, search: Search, *, timed: bool) -> Markup:
@@ -97,4 +97,4 @@ def placement_details(target: TargetResult) -> Markup | None:
 
 def _left_out_table(left_out: Sequence[LeftInFloat]) -> Markup:
     rows = [tag("tr", tag("th", one.node, scope="row"), tag("td", one.reason)) for one in left_out]
-    return scrolling("In float", table(head("operator in float", "why", sortable=True), rows))
+    return table("In float", head("operator in float", "why", sortable=True), rows)

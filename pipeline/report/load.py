@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pipeline.ladder import SCHEMA, RunReport
+from pipeline.ladder import READABLE, RunReport
 from targets.errors import EdgeboundError
 
 FILE_NAME = "report.json"
@@ -22,9 +22,10 @@ def parse_report(text: str | bytes, *, name: str = FILE_NAME) -> RunReport:
     try:
         document = json.loads(text)
         schema = document["schema"]
-        if schema != SCHEMA:
+        if schema not in READABLE:
+            versions = " and ".join(map(str, READABLE))
             raise EdgeboundError(
-                f"{name} has format version {schema!r}; this program reads version {SCHEMA}.",
+                f"{name} has format version {schema!r}; this program reads {versions}.",
                 hint="Use the version of edgebound that wrote it, or a newer one.",
             )
         return TypeAdapter(RunReport).validate_json(text, strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pipeline.int8 import Search
 from pipeline.ladder import Rung, RunReport, TargetResult
@@ -28,9 +28,23 @@ _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "@": "&#64;"}  # @: a class
 _HEAD = ("form", "verdict", "mAP50-95", "drift, pt", "step drift, pt", "p50, ms", "p99, ms", "size")
 
 
+_MOST = 10  # reasons of a target, and trials: the page has them all
+_ROOM = 60_000  # characters; GitHub takes 65,536 in a comment
+
+
 def markdown(report: RunReport) -> str:
-    """Write verdict, reasons and ladders; names of classes and files cannot become markup."""
-    return "\n".join(_lines(report)) + "\n"
+    """Write verdict, reasons, ladders and what changed; names of classes and files cannot become markup.
+
+    What is too long for a comment is cut after a whole line; the verdict stands in the first.
+    """
+    kept, room = [], _ROOM
+    for line in _lines(report):
+        room -= len(line) + 1
+        if room < 0:
+            kept += ["", "…and more, in report.html."]
+            break
+        kept.append(line)
+    return "\n".join(kept) + "\n"
 
 
 def _lines(report: RunReport) -> Iterator[str]:
@@ -40,7 +54,7 @@ def _lines(report: RunReport) -> Iterator[str]:
     if report.error:
         yield from ("", f"**{_plain(report.error.what)}**", "", f"Hint: {_plain(report.error.hint)}")
     if not report.targets:
-        yield from ("", *(f"- {_plain(reason)}" for reason in report.reasons))
+        yield from ("", *_bullets(report.reasons))
     for name, target in report.targets.items():
         yield ""
         yield from _target(name, target)
@@ -51,14 +65,41 @@ def _target(name: str, target: TargetResult) -> Iterator[str]:
     yield ""
     if ships := shipped(target):
         yield from (f"**{_plain(ships_sentence(ships))}**", "")
-    yield from (f"- {_plain(reason)}" for reason in target.reasons[1 if ships else 0 :])
+    yield from _bullets(target.reasons[1 if ships else 0 :])
     if target.ladder:
         yield ""
         yield f"| {' | '.join(_HEAD)} |"
         yield f"|{'---|' * 2}{'---:|' * (len(_HEAD) - 2)}"
         yield from (_row(rung, ships=rung.id == target.ships) for rung in target.ladder)
+    if changed := [line for rung in target.ladder if rung.candidate for line in _changed(rung)]:
+        yield from ("", "Against the baseline:", "", *changed)
     if target.search:
         yield from _search(target.search)
+
+
+def _bullets(reasons: Sequence[str]) -> Iterator[str]:
+    yield from (f"- {_plain(reason)}" for reason in reasons[:_MOST])
+    if len(reasons) > _MOST:
+        yield f"- …and {len(reasons) - _MOST} more, in report.html"
+
+
+def _changed(rung: Rung) -> Iterator[str]:
+    """Say what mAP does not show of an engine."""
+    parts = []
+    if deployed := rung.deployed:
+        before, now = deployed.baseline, deployed.candidate
+        parts.append(f"recall {figure(before.recall, 3)} → {figure(now.recall, 3)}")
+        if before.precision is not None and now.precision is not None:
+            parts.append(f"precision {figure(before.precision, 3)} → {figure(now.precision, 3)}")
+        parts[-1] += f" at confidence {deployed.conf:g}"
+    if changes := rung.changes:
+        of = changes.lost + changes.kept
+        parts.append(f"{changes.lost} of {of} detections lost, {changes.gained} gained")
+    if losing := [each for each in rung.classes if each.ap50_loss_pt > 0]:  # never NaN
+        worst = max(losing, key=lambda each: each.ap50_loss_pt)
+        parts.append(f"worst class {_plain(worst.name)}, AP50 loss {figure(worst.ap50_loss_pt)} pt")
+    if parts:
+        yield f"- {_plain(rung.label)}: {'; '.join(parts)}"
 
 
 def _search(search: Search) -> Iterator[str]:
@@ -68,7 +109,7 @@ def _search(search: Search) -> Iterator[str]:
     yield from ("", f"Drift budget {figure(search.budget_pt)} pt against onnx fp32, {count}:", "")
     yield f"| left in float | drift, pt | p50, ms | {_plain(cost)} |"
     yield "|---|---:|---:|---:|"
-    for one in search.trials:
+    for one in [one for place, one in enumerate(search.trials) if place < _MOST or one.chosen]:
         name = left_in_words(one, search)
         cells = (
             f"**{name}**, chosen" if one.chosen else name,

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.ladder import Check, ClassFigures, Interval, Rung, RunReport, TargetResult, Verdict
 from pipeline.report.markup import Markup, Node, render, tag
 from pipeline.report.words import NONE, SYMBOLS, WORDS, duration, figure, interval, size
 
-_TONES = {"refuse": "bad", "inconclusive": "unsure"}
+_TONES: Mapping[Verdict, str] = {"refuse": "bad", "inconclusive": "unsure"}
 
 
 def chip(verdict: Verdict) -> Markup:
     """Show a verdict by symbol, word and colour."""
     return tag("span", f"{SYMBOLS[verdict]} {WORDS[verdict]}", class_=f"chip tone-{verdict}")
-
-
-def scrolling(name: str, content: Markup) -> Markup:
-    """Let a wide table scroll inside its own box, with the keyboard too."""
-    return tag("div", content, class_="scroll", tabindex=0, role="region", aria_label=name)
 
 
 def number(value: float, digits: int = 2, *more: Node) -> Markup:
@@ -43,21 +38,31 @@ def head(*names: str, sortable: bool = False) -> Markup:
     return tag("thead", tag("tr", cells))
 
 
-def table(heads: Markup, rows: Iterable[Node]) -> Markup:
-    """Give a table from its head and its rows."""
-    return tag("table", heads, tag("tbody", rows))
+def verdict_word(verdict: Verdict | None) -> Markup | None:
+    """Say in a cell that its figure does not pass; None where nothing was asked."""
+    tone = _TONES.get(verdict) if verdict else None
+    return tag("small", WORDS[verdict], class_=tone) if verdict and tone else None
+
+
+def table(name: str, heads: Markup, rows: Iterable[Node]) -> Markup:
+    """Give a table from its head and its rows; a wide one scrolls in its own box, with the keyboard too."""
+    caption = tag("caption", name, class_="visually-hidden")
+    content = tag("table", caption, heads, tag("tbody", rows))
+    return tag("div", content, class_="scroll", tabindex=0, role="region", aria_label=name)
 
 
 # ------------------------------------------------------------------------------------ ladder
 
 _LADDER = (
     "form", "verdict", "precision", "runtime", "mAP50-95#", "mAP50#", "drift, pt#", "step drift, pt#",
-    "p50, ms#", "p90#", "p99#", "size#",
+    "p50, ms#", "p99#", "size#",
 )  # fmt: skip
 
 
-def ladder_table(target: TargetResult) -> Markup:
+def ladder_table(target: TargetResult) -> Markup | None:
     """Show every form of the model, baseline first."""
+    if not target.ladder:
+        return None
     depths: dict[str | None, int] = {None: -1}
     for rung in target.ladder:
         depths[rung.id] = depths.get(rung.parent, -1) + 1
@@ -67,12 +72,12 @@ def ladder_table(target: TargetResult) -> Markup:
         for rung in target.ladder
     ]
     names = (*_LADDER, "GMAC#", "parameters, 10⁶#") if counted else _LADDER
-    return scrolling("Ladder", table(head(*names), rows))
+    return table("Ladder", head(*names), rows)
 
 
 def _rung(rung: Rung, *, depth: int, ships: bool, counted: bool) -> Markup:
     latency = rung.latency_ms
-    times = (latency.p50, latency.p90, latency.p99) if latency else (math.nan,) * 3
+    times = (latency.p50, latency.p99) if latency else (math.nan,) * 2
     note = "engine" if rung.candidate else "baseline" if rung.parent is None else None
     cells: Sequence[Node] = (
         tag("th", rung.form, tag("small", note, class_="soft") if note else None, scope="row"),
@@ -128,15 +133,13 @@ def class_table(target: TargetResult) -> Markup | None:
         rows.append(
             tag("tr", name, number(each.boxes, 0), number(each.ap50, 3), number(each.ap50_95, 3), found)
         )
-    return scrolling("AP by class", table(heads, rows))
+    return table("AP by class", heads, rows)
 
 
 def _class_cells(each: ClassFigures | None, verdicts: dict[str, Verdict]) -> Markup:
     if each is None:
         return render([number(math.nan)] * 3)
-    verdict = verdicts.get(f"AP50 loss of {each.name}", "inconclusive")
-    tone = _TONES.get(verdict)
-    word = tag("small", WORDS[verdict], class_=tone) if tone else None
+    word = verdict_word(verdicts.get(f"AP50 loss of {each.name}", "inconclusive"))
     loss = number(each.ap50_loss_pt, 2, _small(each.ci), word)
     return render((number(each.ap50, 3), number(each.ap50_95, 3), loss))
 
@@ -148,7 +151,7 @@ def checks_table(target: TargetResult) -> Markup | None:
     """Show everything that the gate asked, and the answers."""
     rows = [_check(rung, check) for rung in target.ladder for check in rung.checks]
     heads = head("form", "asked", "found#", "limit#", "verdict", sortable=True)
-    return scrolling("All checks", table(heads, rows)) if rows else None
+    return table("All checks", heads, rows) if rows else None
 
 
 def _check(rung: Rung, check: Check) -> Markup:
@@ -166,6 +169,21 @@ def _check(rung: Rung, check: Check) -> Markup:
     )
 
 
+def digests_table(target: TargetResult) -> Markup | None:
+    """Show by which digest each form is in the store, and what it found."""
+    rows = [
+        tag(
+            "tr",
+            tag("th", rung.label, scope="row"),
+            tag("td", tag("code", rung.digest or NONE)),
+            tag("td", tag("code", rung.detections or NONE)),
+        )
+        for rung in target.ladder
+        if rung.digest or rung.detections
+    ]
+    return table("Digests", head("form", "its files", "its detections"), rows) if rows else None
+
+
 def steps_table(report: RunReport) -> Markup | None:
     """Show where the time went."""
     rows = [
@@ -180,7 +198,7 @@ def steps_table(report: RunReport) -> Markup | None:
         for step in report.steps
     ]
     heads = head("stage", "step", "work#", "this run", "key", sortable=True)
-    return scrolling("Steps", table(heads, rows)) if rows else None
+    return table("Steps", heads, rows) if rows else None
 
 
 def counts_table(report: RunReport) -> Markup | None:
@@ -192,4 +210,4 @@ def counts_table(report: RunReport) -> Markup | None:
         for each in report.data_summary.classes
     ]
     heads = head("class", "boxes to train#", "boxes to validate#", sortable=True)
-    return scrolling("Boxes by class", table(heads, rows))
+    return table("Boxes by class", heads, rows)

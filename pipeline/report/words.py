@@ -32,13 +32,13 @@ def printable(text: str) -> str:
 
 
 def figure(value: float, digits: int = 2) -> str:
-    """Say a figure; a dash where nobody measured it."""
-    return f"{value:.{digits}f}" if math.isfinite(value) else NONE
+    """Say a figure; a dash where nobody measured it. Nothing is not negative."""
+    return f"{round(value, digits) + 0.0:.{digits}f}" if math.isfinite(value) else NONE
 
 
 def interval(ends: Interval) -> str:
     """Say a 95 % interval of points, or nothing where there is none."""
-    return f"{ends[0]:.2f} to {ends[1]:.2f}" if all(map(math.isfinite, ends)) else ""
+    return f"{figure(ends[0])} to {figure(ends[1])}" if all(map(math.isfinite, ends)) else ""
 
 
 def size(size_bytes: int) -> str:

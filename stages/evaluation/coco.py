@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stages.dataset import Dataset
+from stages.evaluation.curves import find_curves
 from stages.evaluation.detect import Detections
 from stages.evaluation.f1 import find_f1_threshold
 from stages.evaluation.matching import IOU_THRESHOLDS, match
@@ -42,6 +43,7 @@ def score(detections: Detections, dataset: Dataset, *, max_det: int) -> Scores:
         map50=float(np.mean([one.ap50 for one in classes])),
         classes=classes,
         f1_threshold=find_f1_threshold(matches),
+        curves=find_curves(matches),
     )
 
 

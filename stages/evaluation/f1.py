@@ -64,10 +64,10 @@ def weighted_f1_thresholds(matches: Sequence[Matches], weights: Weights) -> NDAr
     """
     starts = range(0, weights.shape[1], COLUMNS_AT_ONCE)
     parts = [np.ascontiguousarray(weights[:, start : start + COLUMNS_AT_ONCE]) for start in starts]
-    return np.concatenate([_find_tops(_mean_curve(matches, part)) for part in parts])
+    return np.concatenate([_find_tops(mean_f1_curve(matches, part)) for part in parts])
 
 
-def _mean_curve(matches: Sequence[Matches], weights: Weights) -> NDArray[np.float64]:
+def mean_f1_curve(matches: Sequence[Matches], weights: Weights) -> NDArray[np.float64]:
     """Give (grid, W): mean F1 over the classes that have boxes in a case."""
     total = np.zeros((len(F1_GRID), weights.shape[1]))
     known = np.zeros(weights.shape[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,21 @@ class ClassScore:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Curves:
+    """What a form is like at every confidence, at IoU 0.5, as means over the classes that have boxes.
+
+    Attributes:
+        precision: At recall 0, 0.01 … 1, as COCO counts it.
+        f1: At confidence 0, 0.01 … 1.
+        scores: Share of the right detections that score from 0 to 0.05, from there to 0.1 … up to 1.
+    """
+
+    precision: tuple[float, ...]
+    f1: tuple[float, ...]
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scores:
     """How well a model finds what is there.
 
@@ -31,12 +47,14 @@ class Scores:
         map50: Likewise, at IoU 0.5.
         classes: Those that have boxes.
         f1_threshold: Confidence at which the mean F1 at IoU 0.5 is best, 0 to 1.
+        curves: Precision, F1 and scores.
     """
 
     map50_95: float
     map50: float
     classes: tuple[ClassScore, ...]
     f1_threshold: float
+    curves: Curves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +176,28 @@ class TrueScores:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChangedBox:
+    """A box on a picture, and what became of it.
+
+    Attributes:
+        xyxy: In pixels of the picture.
+        class_id: What it is said to be.
+        score: 0 to 1.
+        of: The model that gives it.
+        fate: `kept` is there twice, once for each model; only the baseline gives `lost`, only the candidate
+            `gained`.
+        right: It takes a labelled box.
+    """
+
+    xyxy: tuple[float, float, float, float]
+    class_id: int
+    score: float
+    of: Literal["baseline", "candidate"]
+    fate: Literal["kept", "lost", "gained"]
+    right: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class PictureChange:
     """What changed on one picture at the deployed confidence.
 
@@ -168,6 +208,9 @@ class PictureChange:
         gained: Detections of the candidate that the baseline does not give.
         missed: Labelled boxes that the baseline finds and the candidate does not.
         false_alarms: Of the gained ones, those that are wrong.
+        sha256: Of the file's bytes, in hex.
+        width: In pixels, as decoded; `height` too.
+        boxes: All that either model gives.
     """
 
     place: int
@@ -176,6 +219,10 @@ class PictureChange:
     gained: int
     missed: int
     false_alarms: int
+    sha256: str
+    width: int
+    height: int
+    boxes: tuple[ChangedBox, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +232,7 @@ class Changes:
     Attributes:
         kept: Detections that both give.
         lost: As of a picture; so are `gained`, `missed` and `false_alarms`.
+        lost_share: Share of the baseline's detections that is lost, in points; None where it gives none.
         score_loss: Mean of what the kept ones lost of their score, 0 to 1; None where none is kept.
         pictures: On how many something was lost or gained.
         worst: The pictures with most missed and false alarms, then with most lost and gained.
@@ -195,6 +243,7 @@ class Changes:
     gained: int
     missed: int
     false_alarms: int
+    lost_share: Loss | None
     score_loss: float | None
     pictures: int
     worst: tuple[PictureChange, ...]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from stages.artifact import Artifact
 from stages.evaluation.scores import Changes, Deployed, Losses, SizeLoss, ThresholdShift, TrueScores
 from stages.stage import Progress
+from targets.model import load_model_spec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,11 +29,13 @@ class CompareInputs:
         baseline: Detections of the form to compare with.
         candidate: Detections of the form in question.
         index: The data set both were evaluated on.
+        model: The form in question, whose `model.json` has the deployed confidence; None takes the setting.
     """
 
     baseline: Artifact
     candidate: Artifact
     index: Artifact
+    model: Artifact | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +89,7 @@ class Compare:
     Attributes:
         resamples: Draws of the validation pictures, with replacement.
         seed: Of the draws.
-        conf: Score under which a detection is dropped where the model is used, 0 to 1; `model.json` has it.
+        conf: Deployed confidence of a model that was not given, 0 to 1.
         worst: Pictures to name, those that changed most.
     """
 
@@ -96,22 +99,25 @@ class Compare:
     resamples: int = 1000
     seed: int = 0
     conf: float = 0.25
-    worst: int = 24
+    worst: int = 12
 
     def run(self, inputs: CompareInputs, out: Path, progress: Progress) -> Compared:
         """Give losses and their intervals; writes nothing.
 
         Raises:
             DataError: The detections are missing, broken, of another data set, or not finite.
+            ModelError: The form's `model.json` cannot be read.
         """
         del out
         from stages.dataset import load_dataset
         from stages.evaluation.bootstrap import check_pair, compare_precisions, draw
-        from stages.evaluation.deployed import compare_at, compare_true_scores, list_changes
+        from stages.evaluation.changes import list_changes
+        from stages.evaluation.deployed import compare_at, compare_true_scores
         from stages.evaluation.detect import load_detections
         from stages.evaluation.f1 import compare_f1_thresholds
         from stages.evaluation.matching import match
 
+        conf = load_model_spec(inputs.model.path).conf if inputs.model else self.conf
         dataset = load_dataset(inputs.index)
         found = [
             load_detections(folder, pictures=len(dataset.val))
@@ -134,9 +140,11 @@ class Compare:
             classes=_list_classes(losses, dataset),
             sizes=sizes,
             threshold=threshold,
-            deployed=compare_at(self.conf, baseline, candidate, weights),
+            deployed=compare_at(conf, baseline, candidate, weights),
             true_scores=compare_true_scores(baseline, candidate),
-            changes=list_changes(found[0], found[1], dataset.val, conf=self.conf, worst=self.worst),
+            changes=list_changes(
+                found[0], found[1], dataset.val, weights=weights, conf=conf, worst=self.worst
+            ),
         )
         progress(4, 4)
         return compared

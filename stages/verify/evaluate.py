@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from stages.artifact import Artifact
-from stages.evaluation.scores import ClassScore
+from stages.evaluation.scores import ClassScore, Curves
 from stages.stage import Progress
 from targets.errors import DataError
 from targets.model import ModelSpec, load_model_spec
@@ -55,6 +55,7 @@ class Evaluated:
         map50: Likewise, at IoU 0.5.
         classes: Those that have boxes.
         f1_threshold: Confidence at which the mean F1 at IoU 0.5 is best, 0 to 1.
+        curves: Precision, F1 and scores.
         pictures: How many it was shown.
         notes: What a reader of these figures should know.
     """
@@ -64,6 +65,7 @@ class Evaluated:
     map50: float
     classes: tuple[ClassScore, ...]
     f1_threshold: float
+    curves: Curves
     pictures: int
     notes: tuple[str, ...] = ()
 
@@ -141,6 +143,7 @@ def evaluated(found: Detections, dataset: Dataset, *, max_det: int, out: Path) -
         map50=scores.map50,
         classes=scores.classes,
         f1_threshold=scores.f1_threshold,
+        curves=scores.curves,
         pictures=len(dataset.val),
         notes=_note_nonfinite(found.nonfinite, len(dataset.val)),
     )

@@ -18,6 +18,7 @@ from targets.folder import describe_file
 from targets.kit import MODEL_NAME, Kit, KitModel, read_kit
 from targets.model import load_model_spec
 from targets.runtimes import find_runtime
+from targets.startup import peak_mib
 
 
 @dataclass(frozen=True)
@@ -115,14 +116,7 @@ def _start(kit: Kit, model: KitModel, place: Place) -> Dict[str, Any]:
         infer(np.zeros((1, 3, spec.height, spec.width), np.float32))
         ready_s = time.monotonic()
         taken = free - (free_device_bytes(kit.profile) or 0) if free is not None else 0
-    return {"ready_s": ready_s, "memory_mib": max(_peak_kib() / 1024, taken / (1 << 20))}
-
-
-def _peak_kib() -> int:
-    """Give the peak resident memory of this process; `getrusage` would give that of its parent, if more."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    (peak,) = [line for line in lines if line.startswith("VmHWM:")]
-    return int(peak.split()[1])
+    return {"ready_s": ready_s, "memory_mib": max(peak_mib(), taken / (1 << 20))}
 
 
 def _measure(kit: Kit, models: List[KitModel], place: Place, reports: Reports) -> Dict[str, Any]:

@@ -111,7 +111,9 @@ def test_the_report_files_are_there(project: Path) -> None:
 
     for name in ("report.json", "report.html", "junit.xml", "summary.md"):
         assert (folder / name).stat().st_size > 100
-    assert json.loads((folder / "report.json").read_text())["verdict"] == "pass"
+    document = json.loads((folder / "report.json").read_text())
+    assert document["verdict"] == "pass"
+    assert (folder / document["pictures"]).is_dir()
 
 
 def test_orin_does_the_work_of_the_host_and_says_what_is_missing(project: Path) -> None:

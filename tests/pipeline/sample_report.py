@@ -1,5 +1,6 @@
 """A run as it could be, for tests of the report. `python tests/pipeline/sample_report.py DIR` writes it."""
 
+import hashlib
 import math
 import random
 import sys
@@ -7,6 +8,11 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+import cv2
+import numpy as np
+
+from pipeline.board import Board, DriveFigures, EngineFigures
+from pipeline.frontier import Point
 from pipeline.gate import Terms, judge, overall
 from pipeline.int8 import Placement, Search, SearchTrial
 from pipeline.ladder import (
@@ -14,17 +20,32 @@ from pipeline.ladder import (
     ClassFigures,
     DataSummary,
     Epoch,
+    Failure,
     LatencyFigures,
+    PointParity,
     Rung,
     RunReport,
     Step,
     TargetResult,
 )
 from pipeline.report import write_report
+from stages.evaluation.scores import (
+    AtThreshold,
+    ChangedBox,
+    Changes,
+    Curves,
+    Deployed,
+    Loss,
+    PictureChange,
+    SizeLoss,
+    ThresholdShift,
+    TrueScores,
+)
 from stages.quantize import LeftInFloat
 
 AT = "2026-05-04T09:41:07+00:00"
 TERMS = Terms(now=datetime(2026, 5, 4, 10, tzinfo=timezone.utc))
+NASTY = '<script>alert(1)</script> | `x` *b* "q" @everyone \x00\x1b[31m \udcff'
 CLASSES = {"hole": (0.93, 812), "scratch": (0.81, 655), "stain": (0.69, 204)}
 
 
@@ -42,12 +63,89 @@ def classes(loss_pt: float) -> tuple[ClassFigures, ...]:
     )
 
 
-def latency(p50: float, seed: int) -> LatencyFigures:
+def latency(p50: float, seed: int, *, end_to_end: bool = True) -> LatencyFigures:
     """Draw 200 runs with the long tail that real ones have."""
     draw = random.Random(seed)
     samples = [p50 * (0.96 + draw.expovariate(18)) for _ in range(200)]
     ranked = sorted(samples)
-    return LatencyFigures(p50=ranked[99], p90=ranked[179], p99=ranked[197], n=200, samples=tuple(samples))
+    return LatencyFigures(
+        p50=ranked[99], p90=ranked[179], p99=ranked[197], n=200, samples=tuple(samples),
+        p50_ci=(ranked[86], ranked[114]), p90_ci=(ranked[172], ranked[188]), p99_ci=(ranked[194], math.nan),
+        cov=0.054, img_s=1000 / ranked[99],
+        end_to_end=latency(p50 + 2.2, seed + 7, end_to_end=False) if end_to_end else None,
+    )  # fmt: skip
+
+
+def curves(loss_pt: float) -> Curves:
+    """Give curves that fall a little earlier the more is lost."""
+    edge, top = 0.86 - loss_pt / 100, 0.41 - loss_pt / 60
+    weights = [math.exp(-(((n + 0.5) / 20 - 0.8 + loss_pt / 20) ** 2) / 0.02) for n in range(20)]
+    return Curves(
+        precision=tuple(0.99 / (1 + math.exp((n / 100 - edge) * 18)) for n in range(101)),
+        f1=tuple(max(0.0, edge - 1.6 * (n / 100 - top) ** 2) for n in range(101)),
+        scores=tuple(weight / sum(weights) for weight in weights),
+    )
+
+
+def loss(loss_pt: float) -> Loss:
+    return Loss(loss_pt=loss_pt, interval_pt=(loss_pt - 0.8, loss_pt + 0.9), spread_pt=0.4)
+
+
+def beyond_map(loss_pt: float) -> dict[str, object]:
+    """Give what is measured of a form against the baseline beside mAP."""
+    sizes = {"small": (0.213, 402), "medium": (0.566, 841), "large": (0.702, 428)}
+    share = loss_pt / 100
+    return {
+        "sizes": tuple(
+            SizeLoss(name=name, boxes=boxes, baseline=ap, candidate=ap - share, loss=loss(loss_pt))
+            for name, (ap, boxes) in sizes.items()
+        ),
+        "threshold": ThresholdShift(
+            baseline=0.41, candidate=0.41 - loss_pt / 60, shift=-loss_pt / 60, interval=(-0.04, 0.02)
+        ),
+        "deployed": Deployed(
+            conf=0.25,
+            baseline=AtThreshold(detections=1702, precision=0.871, recall=0.834),
+            candidate=AtThreshold(detections=1690, precision=0.871 - share, recall=0.834 - share),
+            precision_loss=loss(loss_pt),
+            recall_loss=loss(loss_pt),
+        ),
+        "true_scores": TrueScores(baseline=0.81, candidate=0.81 - share, distance=share + 0.004),
+        "changes": sample_changes(loss_pt),
+        "parity": tuple(
+            PointParity(point=f"/model.22/cv{n}.{m}/Conv", cosine=0.9991, max_abs=0.31, sqnr_db=31.4)
+            for n in (2, 3)
+            for m in range(3)
+        ),
+    }
+
+
+def sample_changes(loss_pt: float = 0.0, files: tuple[tuple[str, str], ...] = ()) -> Changes:
+    """Give changes on five pictures of 640 x 480; of `files`, path and SHA-256, as many as there are."""
+    files = (*files, *((f"val/{n:04}.jpg", "0" * 64) for n in range(len(files), 5)))
+    rows = (
+        ("baseline", "kept", 0, 0.91, (60.0, 70.0, 180.0, 160.0)),
+        ("baseline", "kept", 1, 0.77, (300.0, 200.0, 420.0, 330.0)),
+        ("baseline", "lost", 2, 0.44, (480.0, 20.0, 590.0, 120.0)),
+        ("candidate", "kept", 0, 0.88, (60.0, 70.0, 180.0, 160.0)),
+        ("candidate", "kept", 1, 0.74, (300.0, 200.0, 420.0, 330.0)),
+        ("candidate", "gained", 0, 0.31, (10.0, 380.0, 90.0, 470.0)),
+    )
+    boxes = tuple(
+        ChangedBox(xyxy=xyxy, class_id=kind, score=score, of=of, fate=fate, right=fate != "gained")
+        for of, fate, kind, score, xyxy in rows
+    )
+    worst = tuple(
+        PictureChange(
+            place=place, file=file, lost=1, gained=1, missed=1, false_alarms=1, sha256=digest, width=640,
+            height=480, boxes=boxes,
+        )
+        for place, (file, digest) in enumerate(files)
+    )  # fmt: skip
+    return Changes(
+        kept=1655, lost=47, gained=35, missed=21, false_alarms=19, score_loss=0.006, pictures=61, worst=worst,
+        lost_share=loss(loss_pt),
+    )  # fmt: skip
 
 
 def sample_rung(name: str, parent: str | None, loss_pt: float, step_pt: float, **given: object) -> Rung:
@@ -59,7 +157,11 @@ def sample_rung(name: str, parent: str | None, loss_pt: float, step_pt: float, *
         "step_drift_ci_pt": (step_pt - wide, step_pt + wide) if parent else (0.0, 0.0), "latency_ms": None,
         "size_bytes": 12_214_090, "host": "", "simulated": False, "cached": False,
         "classes": classes(loss_pt), "f1_threshold": 0.41 - loss_pt / 60, "pictures": 1000,
+        "curves": curves(loss_pt) if math.isfinite(loss_pt) else None,
+        "digest": f"sha256:{'7a' * 32}", "detections": f"sha256:{'3c' * 32}",
     }  # fmt: skip
+    if given.get("candidate"):
+        fields |= beyond_map(loss_pt)
     return Rung(id=name, parent=parent, **{**fields, **given})
 
 
@@ -137,6 +239,20 @@ def searched_run(**changes: object) -> RunReport:
     return sample_run(
         cpu=replace(sample_target(), search=sample_search(**changes), placement=sample_placement())
     )
+
+
+def pictured_run(folder: Path) -> RunReport:
+    """Give a run whose changed pictures lie in `folder`, dark to light."""
+    files = []
+    for place, grey in enumerate((10, 70, 130, 190, 250)):
+        pixels = np.full((480, 640, 3), grey, np.uint8)
+        cv2.circle(pixels, (530, 70), 40, (40, 90, 200), -1)
+        path = folder / f"{place}.jpg"
+        cv2.imwrite(str(path), pixels)
+        files.append((path.name, hashlib.sha256(path.read_bytes()).hexdigest()))
+    changes = sample_changes(0.6, tuple(files))
+    ladder = (replace(rung, changes=changes) if rung.candidate else rung for rung in sample_ladder())
+    return replace(sample_run(cpu=sample_target(*ladder)), pictures=".")
 
 
 def sample_run(**targets: TargetResult) -> RunReport:
@@ -220,6 +336,67 @@ def open_run() -> RunReport:
         profile={"device": "Jetson Orin Nano 8GB", "runtime": "tensorrt", "runtime_version": "10.3"},
     )
     return sample_run(cpu=sample_target(*few), orin=orin)
+
+
+def named_run(name: str, classes: int = 1) -> RunReport:
+    """Give a run in which the first class, the target, the data and the notes are called `name`."""
+    many = [ClassFigures(name=f"c{n}", ap50=0.5, ap50_95=0.4, boxes=9) for n in range(classes - 1)]
+    rungs = [replace(rung, classes=(replace(rung.classes[0], name=name), *many)) for rung in sample_ladder()]
+    trial = SearchTrial(
+        label=name, left_in_float=(name,), drift_pt=0.1, drift_ci_pt=(0.0, 0.2), cost=0.7, chosen=True
+    )
+    target = replace(
+        sample_target(*rungs),
+        search=sample_search(trials=(trial, replace(trial, cost=0.8)), cost_model=name),
+        placement=Placement(summary=name, left_out=(LeftInFloat(node=name, reason=name),)),
+    )
+    return replace(sample_run(**{name: target}), data=name, notes=(name,), run=name)
+
+
+def failed_run(what: str = "The disk is full.", hint: str = "Free some space.") -> RunReport:
+    """Give a run that ended early."""
+    error = Failure(what=what, hint=hint, code=1)
+    return RunReport(
+        run="r", verdict="error", reasons=(what,), error=error, run_dir="", seconds=1.5, data="", targets={}
+    )
+
+
+def unsupported_run() -> RunReport:
+    """Give a run with a target that has no kernel for an operator."""
+    reasons = ("orin cannot run this model (Mish): node 7: no kernel", "Use ReLU.")
+    target = TargetResult(
+        verdict="unsupported", reasons=reasons, engine=None, precision=None, runtime=None, ladder=()
+    )
+    return sample_run(orin=target, cpu=sample_target())
+
+
+def board_run() -> RunReport:
+    """Give a run that pruned and had its engines built and timed on a board, one of them in vain."""
+    engine = EngineFigures(
+        id="int8", build_s=(61.2, 60.8), tries_p50_ms=(3.9, 4.1), command="trtexec --onnx=model.onnx",
+        layers={"INT8": 81, "FP16": 9}, fell_out=("/model.22/dfl/conv/Conv",), reformats=4,
+        warnings=("a tactic was skipped",), idle_w=4.9, loaded_w=11.2, energy_mj=24.0, startup_s=1.9,
+        drives=(
+            DriveFigures(
+                mode="device time, CUDA graph", batch=1, img_s=260, p50=3.8, p90=3.9, p99=4.4, cov=0.04,
+                n=1000, steady=False,
+            ),
+        ),
+    )  # fmt: skip
+    board = Board(
+        simulated=True,
+        facts={"module": "Jetson Orin Nano 8GB", "power mode": "MAXN"},
+        doubts=("the clocks are not locked; run on the board: sudo jetson_clocks",),
+        engines=(engine, EngineFigures(id="fp16", failed="no room left on the board")),
+    )
+    point = Point(
+        ratio=0.3, gmac=2.1, gmac_before=3.2, parameters=1_800_000, drift_pt=0.4, drift_ci_pt=(0.1, 0.8)
+    )
+    frontier = (point, replace(point, ratio=0.5, gmac=1.5, drift_pt=1.4, drift_ci_pt=(1.0, 1.9), chosen=True))
+    return replace(sample_run(orin=replace(sample_target(), board=board)), frontier=frontier)
+
+
+EVERY_RUN = [sample_run, refused_run, open_run, failed_run, unsupported_run, searched_run, board_run]
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def test_the_document_has_the_keys_of_the_design_in_their_order() -> None:
     assert list(target)[: len(TARGET_KEYS)] == TARGET_KEYS
     assert list(target["ladder"][0])[: len(RUNG_KEYS)] == RUNG_KEYS
     assert list(target["ladder"][4]["latency_ms"])[:4] == ["p50", "p90", "p99", "n"]
-    assert (document["schema"], document["error"]) == (1, None)
+    assert (document["schema"], document["error"]) == (2, None)
 
 
 def test_the_document_is_one_line() -> None:
@@ -117,7 +117,7 @@ def test_a_truncated_report_is_an_error_wherever_it_ends() -> None:
             parse_report(text[:end])
 
 
-@pytest.mark.parametrize("version", [2, 0, "1", None, True])
+@pytest.mark.parametrize("version", [3, 0, "1", None, True])
 def test_a_report_of_another_version_is_an_error(version: object) -> None:
     text = json.dumps({**json.loads(sample_run().to_json()), "schema": version})
 
