@@ -92,7 +92,7 @@ def check_early(
         Those that cannot run the model, and why.
     """
     sketch = Sketch(weights=config.model.weights, imgsz=config.train.imgsz)
-    sketched = step(sketch, _train_inputs(config, data, pictures, folder), label="untrained")
+    sketched = step(sketch, train_inputs(config, data, pictures, folder), label="untrained")
     exported = step(config.export, ExportInputs(checkpoint=sketched.checkpoint), label="untrained")
     barred: dict[str, UnsupportedError] = {}
     for name, profile in profiles.items():
@@ -105,7 +105,8 @@ def check_early(
     return barred
 
 
-def _train_inputs(config: Config, data: Prepared, pictures: Artifact, folder: Path) -> TrainInputs:
+def train_inputs(config: Config, data: Prepared, pictures: Artifact, folder: Path) -> TrainInputs:
+    """Give what training starts from."""
     return TrainInputs(
         index=data.index,
         pictures=pictures,
@@ -125,7 +126,7 @@ def make_shared(config: Config, data: Prepared, *, pictures: Artifact, step: Ste
         step: Runs a stage, or knows its result.
         folder: Paths in the configuration are relative to it; downloads go to its `.edgebound/weights`.
     """
-    inputs = _train_inputs(config, data, pictures, folder)
+    inputs = train_inputs(config, data, pictures, folder)
     trained = step(replace(config.train, weights=config.model.weights), inputs)
     compressed = compress(config, data, trained.checkpoint, pictures=pictures, step=step, folder=folder)
     exported = step(config.export, ExportInputs(checkpoint=compressed.forms[-1].model))

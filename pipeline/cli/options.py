@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from pipeline.executor import ExecutorName
 from targets.errors import EdgeboundError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -33,6 +34,9 @@ Set = Annotated[
 Target = Annotated[
     list[str] | None,
     typer.Option("--target", "-t", help="Target profile, name or YAML file. Repeatable. Default: cpu."),
+]
+Executor = Annotated[
+    ExecutorName, typer.Option("--executor", help="Who works: this machine, or jobs of a Slurm cluster.")
 ]
 
 

@@ -12,12 +12,14 @@ import torch
 import yaml
 
 from stages.artifact import Artifact
-from stages.checkpoint import load_module
+from stages.checkpoint import load_module, load_provenance
+from stages.widths import changed_widths, set_widths
 from stages.yolo import ULTRALYTICS_VERSION, build_detector, check_detector, load_checkpoint, register_modules
 from targets.errors import ModelError, UsageError
 from targets.model import load_model_spec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 # What a damaged or a foreign file makes of Ultralytics' loader.
@@ -39,13 +41,23 @@ class Start:
         family: Architecture, as `yolo11n`.
         names: Of the classes that the weights were trained for; empty for fresh ones.
         note: Which weights were taken.
+        provenance: Of a pruned model, as `stages.checkpoint` keeps it; None for others.
     """
 
-    def __init__(self, module: Any, *, family: str, names: tuple[str, ...], note: str) -> None:
+    def __init__(
+        self,
+        module: Any,
+        *,
+        family: str,
+        names: tuple[str, ...],
+        note: str,
+        provenance: Mapping[str, object] | None = None,
+    ) -> None:
         self.module = module
         self.family = family
         self.names = names
         self.note = note
+        self.provenance = provenance
 
 
 def load_start(path: Path, name: str, *, class_names: tuple[str, ...], packages: tuple[str, ...]) -> Start:
@@ -110,6 +122,7 @@ def _from_folder(path: Path) -> Start:
         family=spec.family,
         names=spec.class_names,
         note=f"All weights of {spec.family} were taken over.",
+        provenance=load_provenance(Artifact(path, "")),
     )
 
 
@@ -124,9 +137,12 @@ def _from_weights(path: Path, name: str, class_names: tuple[str, ...]) -> Start:
     head = f"model.{len(module.model) - 1}."
     lost = [key for key, tensor in new.items() if key not in old or old[key].shape != tensor.shape]
     if any(not key.startswith(head) for key in lost):
-        raise ModelError(
-            f"{path} does not have the layers that its own description asks for, from {lost[0]} on.",
-            hint="Give weights as Ultralytics trained them, for 3 colour channels, not pruned or changed.",
+        return Start(
+            _as_wide_as(weights, path, tuple(map(str, labels)), class_names, lost[0]),
+            family=_family(described, str(weights.yaml.get("scale") or "")),
+            names=tuple(map(str, labels)),
+            note=f"All weights of {path.name} were taken over, in its own widths.",
+            provenance={"weights": path.name},
         )
     kept = [torch.equal(old[key].float(), tensor.float()) for key, tensor in new.items() if key not in lost]
     return Start(
@@ -135,6 +151,33 @@ def _from_weights(path: Path, name: str, class_names: tuple[str, ...]) -> Start:
         names=tuple(map(str, labels)),
         note=f"{sum(kept)} of {len(new)} tensors were taken over from {path.name}.",
     )
+
+
+def _as_wide_as(
+    weights: Any, path: Path, labels: tuple[str, ...], class_names: tuple[str, ...], first: str
+) -> Any:
+    """Rebuild a pruned detector; its head has the classes it was pruned with.
+
+    Raises:
+        UsageError: The data set has more or fewer classes.
+        ModelError: More than its widths is not as its description says, from the tensor `first` on.
+    """
+    if len(labels) != len(class_names):
+        raise UsageError(
+            f"{path} is pruned, and knows {len(labels)} classes; the data set has {len(class_names)}.",
+            hint="Train unpruned weights on this data set, and let `prune` cut them.",
+        )
+    module = build_detector(weights.yaml, classes=len(class_names))
+    try:
+        set_widths(module, changed_widths(module, weights))
+        module.load_state_dict(weights.state_dict())
+        module.eval()(torch.zeros(1, 3, *[2 * int(module.stride.max())] * 2))
+    except LOAD_ERRORS as exc:
+        raise ModelError(
+            f"{path} does not have the layers that its own description asks for, from {first} on.",
+            hint="Give weights as Ultralytics trained them or as `prune` cut them, for 3 colour channels.",
+        ) from exc
+    return module.train()
 
 
 def _from_description(path: Path, name: str, class_names: tuple[str, ...]) -> Start:

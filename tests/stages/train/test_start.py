@@ -9,6 +9,10 @@ import pytest
 import torch
 
 from stages.artifact import Artifact
+from stages.checkpoint import load_module
+from stages.prune import Prune, PruneInputs
+from stages.stage import no_progress
+from stages.train import Train, TrainInputs
 from stages.train.start import load_start, load_weights
 from stages.weights import find_weights
 from targets.errors import EdgeboundError, ModelError, UsageError
@@ -166,6 +170,39 @@ class TestBadFiles:
 
         with pytest.raises(ModelError, match=r"from model\.0\.conv\.weight on"):
             start(tmp_path / "cut.pt")
+
+
+@pytest.fixture(scope="module")
+def pruned_pt(
+    checkpoint_of: Callable[..., Artifact],
+    drawn: tuple[Artifact, Artifact],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    inputs = PruneInputs(checkpoint=checkpoint_of("yolov8n"), index=drawn[0], pictures=drawn[1])
+    pruned = Prune(ratio=0.3).run(inputs, tmp_path_factory.mktemp("pruned"), no_progress)
+    return pruned.checkpoint / "pruned.pt"
+
+
+def test_a_pruned_pt_goes_on_in_its_own_widths(
+    pruned_pt: Path, drawn: tuple[Artifact, Artifact], tmp_path: Path
+) -> None:
+    inputs = TrainInputs(index=drawn[0], pictures=drawn[1], weights=Artifact.of(pruned_pt))
+
+    kept = Train(epochs=0, imgsz=64, weights="pruned.pt").run(inputs, tmp_path, no_progress)
+
+    before = load_module(Artifact.of(pruned_pt.parent)).state_dict()
+    after = load_module(kept.checkpoint).state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert kept.notes[0] == "All weights of pruned.pt were taken over, in its own widths."
+    assert (kept.checkpoint / "pruned.pt").is_file()
+
+
+def test_a_pruned_pt_for_other_classes_is_refused(pruned_pt: Path) -> None:
+    with pytest.raises(UsageError, match="is pruned, and knows 3 classes; the data set has 2") as caught:
+        load_start(pruned_pt, "pruned.pt", class_names=("cat", "dog"), packages=())
+
+    assert "let `prune` cut them" in caught.value.hint
 
 
 @pytest.mark.parametrize(
