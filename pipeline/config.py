@@ -11,6 +11,7 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from pipeline.limits import Gate, Limits
 from pipeline.profiles import find_profile
+from pipeline.resources import ExecutorSection
 from pipeline.yaml_file import Source, load_source, override, parse
 from stages.data import Data
 from stages.data.render import Render
@@ -186,6 +187,7 @@ class Config:
     build: BuildSection = field(default_factory=BuildSection)
     verify: VerifySection = field(default_factory=VerifySection)
     gate: Gate = field(default_factory=Gate)
+    executor: ExecutorSection = field(default_factory=ExecutorSection)
     demo: Render | None = None
 
     @property

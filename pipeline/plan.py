@@ -78,7 +78,7 @@ def check_early(
         Those that cannot run the model, and why.
     """
     sketch = Sketch(weights=config.model.weights, imgsz=config.train.imgsz)
-    sketched = step(sketch, _train_inputs(config, data, pictures, folder), label="untrained")
+    sketched = step(sketch, train_inputs(config, data, pictures, folder), label="untrained")
     exported = step(config.export, ExportInputs(checkpoint=sketched.checkpoint), label="untrained")
     barred: dict[str, UnsupportedError] = {}
     for name, profile in profiles.items():
@@ -91,7 +91,8 @@ def check_early(
     return barred
 
 
-def _train_inputs(config: Config, data: Prepared, pictures: Artifact, folder: Path) -> TrainInputs:
+def train_inputs(config: Config, data: Prepared, pictures: Artifact, folder: Path) -> TrainInputs:
+    """Give what training starts from."""
     return TrainInputs(
         index=data.index,
         pictures=pictures,
@@ -124,7 +125,7 @@ def make_shared(
         BudgetError: Pruning cannot meet its goal.
     """
     data, pictures = given
-    inputs = _train_inputs(config, data, pictures, folder)
+    inputs = train_inputs(config, data, pictures, folder)
     trained = step(replace(config.train, weights=config.model.weights), inputs)
     baseline = Variant(form="train", precision="fp32", runtime="pytorch", model=trained.checkpoint)
     shared = Shared(data=data, pictures=pictures, trained=trained, forms=(baseline,))

@@ -40,6 +40,7 @@ from ultralytics.nn.modules.head import OBB, Detect, Pose, Segment, WorldDetect,
 from ultralytics.nn.tasks import DetectionModel, load_checkpoint
 from ultralytics.utils import DEFAULT_CFG, LOGGER, SETTINGS
 from ultralytics.utils.downloads import attempt_download_asset
+from ultralytics.utils.loss import E2ELoss, v8DetectionLoss
 from ultralytics.utils.torch_utils import strip_qat
 
 from targets.errors import EdgeboundError, ModelError, UsageError
@@ -55,6 +56,7 @@ __all__ = [
     "Detect",
     "DetectionModel",
     "DetectionTrainer",
+    "E2ELoss",
     "YOLODataset",
     "blocks",
     "build_detector",
@@ -64,6 +66,7 @@ __all__ = [
     "load_checkpoint",
     "register_modules",
     "strip_qat",
+    "v8DetectionLoss",
     "v10Detect",
 ]
 

@@ -25,6 +25,7 @@ from pipeline.cli.options import (
     Baseline,
     Config,
     Demo,
+    Executor,
     Json,
     Root,
     Set,
@@ -36,6 +37,7 @@ from pipeline.cli.options import (
     print_json,
     say,
 )
+from pipeline.cli.plan import plan
 from pipeline.cli.store import store_app
 from pipeline.cli.targets import targets
 
@@ -62,6 +64,7 @@ def run(  # noqa: PLR0913
     settings: Set = None,
     until: Until = None,
     baseline: Baseline = None,
+    executor: Executor = "local",
     root: Root = HERE,
     as_json: Json = False,
 ) -> None:
@@ -75,13 +78,15 @@ def run(  # noqa: PLR0913
     - `pipeline run --target cpu --target cpu-ort --set train.epochs=50`
     - `pipeline run --target cpu --baseline 20260504-093012-7f3a`
     - `pipeline run --target orin --json | tail -n 1 | jq -r .verdict`
+    - `pipeline run --executor slurm --set executor.partition=gpu --set executor.gpus=4`
     """
     from pipeline.baseline import load_baseline
-    from pipeline.conduct import Request, conduct
     from pipeline.config import load_config
+    from pipeline.executor import find_executor
     from pipeline.kits import Order
     from pipeline.profiles import find_profiles
     from pipeline.progress import display
+    from pipeline.request import Request
 
     with errors(as_json=as_json):
         import_from(root)
@@ -101,7 +106,7 @@ def run(  # noqa: PLR0913
             ),
         )
         with interruptible(), display() as reporter:
-            report = conduct(request, reporter)
+            report = find_executor(executor)(request, reporter)
     _conclude(report, as_json=as_json)
 
 
@@ -116,35 +121,7 @@ def _conclude(report: RunReport, *, as_json: bool) -> NoReturn:
     raise typer.Exit(exit_code(report))
 
 
-@app.command()
-def plan(
-    *,
-    target: Target = None,
-    config: Config = None,
-    demo: Demo = False,
-    settings: Set = None,
-    root: Root = HERE,
-    as_json: Json = False,
-) -> None:
-    """Show which steps a run would take, which are cached, and what the others took last time.
-
-    Example:
-    - `pipeline plan --target cpu --set train.epochs=50`
-    """
-    from dataclasses import asdict
-
-    from pipeline.config import load_config
-    from pipeline.preview import preview
-    from pipeline.profiles import find_profiles
-    from pipeline.summary import show_plan
-
-    with errors(as_json=as_json):
-        import_from(root)
-        profiles = find_profiles(target or ["cpu"])
-        planned = preview(load_config(config, settings or [], demo=demo, folder=root), profiles, root)
-        show_plan(planned)
-    if as_json:
-        print_json(json.dumps([asdict(step) for step in planned]))
+app.command()(plan)
 
 
 @app.command()

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
+from pipeline.executor import ExecutorName
 from targets.errors import EdgeboundError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -44,6 +45,9 @@ Baseline = Annotated[
         "--baseline",
         help="Earlier run; hold this one against what that shipped. Id, folder or report.json.",
     ),
+]
+Executor = Annotated[
+    ExecutorName, typer.Option("--executor", help="Who works: this machine, or jobs of a Slurm cluster.")
 ]
 
 

@@ -13,8 +13,19 @@ from stages.artifact import Artifact
 from stages.stage import Progress
 from stages.train.overrides import check_overrides
 
-__all__ = ["EpochMetrics", "Train", "TrainInputs", "Trained", "check_overrides"]
+__all__ = [
+    "EpochMetrics",
+    "PeakMemory",
+    "Precision",
+    "PrecisionProbe",
+    "Tracking",
+    "Train",
+    "TrainInputs",
+    "Trained",
+    "check_overrides",
+]
 
+Precision = Literal["fp32", "tf32", "fp16", "bf16"]
 Optimizer = Literal["auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSprop"]
 
 
@@ -66,6 +77,57 @@ class EpochMetrics:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PeakMemory:
+    """The most that training held at once, in MiB.
+
+    Attributes:
+        allocated_mib: By tensors on the GPU; None on a CPU.
+        reserved_mib: By PyTorch on the GPU, the CUDA context not counted; None on a CPU.
+        resident_mib: By the whole process in main memory, without those that load pictures.
+    """
+
+    allocated_mib: float | None
+    reserved_mib: float | None
+    resident_mib: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrecisionProbe:
+    """One precision, tried for a few training steps on the user's model and data; None: not measured.
+
+    Attributes:
+        precision: `fp32` has TF32 off, `tf32` on.
+        step_ms: Median of a forward and a backward pass and a step of the optimizer.
+        img_s: Pictures a second, at the batch of the probe, without loading them.
+        peak_mib: Reserved on the GPU.
+        loss_error: |loss - loss in FP32| / loss in FP32, of the same batch and weights.
+        overflows: Steps that the GradScaler left out, once its scale had settled.
+        why_not: Why it could not be tried; empty if it could.
+    """
+
+    precision: Precision
+    step_ms: float | None = None
+    img_s: float | None = None
+    peak_mib: float | None = None
+    loss_error: float | None = None
+    overflows: int | None = None
+    why_not: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tracking:
+    """Other tools that are to show how training goes; each is an extra of this package.
+
+    Attributes:
+        tensorboard: Folder for event files.
+        mlflow: Tracking URI, as `http://server:5000` or `sqlite:///mlflow.db`.
+    """
+
+    tensorboard: str = ""
+    mlflow: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trained:
     """The trained model.
 
@@ -76,6 +138,12 @@ class Trained:
         device: Where it was trained; empty if it was not.
         notes: What a person should know, a sentence each.
         ranges: As `stages.learned` writes them; None without `int8`.
+        precision: In which it was trained; empty if it was not.
+        batch: Pictures at once, over all ranks; smaller than asked for where memory ran out.
+        effective_batch: Pictures to an optimizer step, after warm-up.
+        memory: At its peak.
+        probe: Of precisions, where `amp` was to be chosen.
+        metrics: Folder with the figures of steps and epochs, as JSON lines.
     """
 
     checkpoint: Artifact
@@ -84,11 +152,17 @@ class Trained:
     device: str
     notes: tuple[str, ...]
     ranges: Artifact | None = None
+    precision: Precision | Literal[""] = ""
+    batch: int = 0
+    effective_batch: int = 0
+    memory: PeakMemory | None = None
+    probe: tuple[PrecisionProbe, ...] = ()
+    metrics: Artifact | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """Train with Ultralytics, in FP32 on a CPU and mixed precision on a GPU.
+    """Train with Ultralytics.
 
     Attributes:
         epochs: Times that all pictures are seen; 0 takes the weights as they are.
@@ -96,10 +170,14 @@ class Train:
             Of few pictures, epochs make few steps: with Ultralytics' nominal batch of 64, six epochs of 82
             pictures are eight.
         imgsz: Side of the square input, in pixels; a multiple of 32, the stride of all YOLOs.
-        batch: Pictures at once; -1 lets Ultralytics fill the GPU's memory.
-        device: `cpu`, or the number of one GPU; empty takes a GPU if there is one.
+        batch: Pictures at once, over all ranks; `auto` (or -1) takes what the GPU has room for. Where memory
+            runs out, half as many are taken at once, and as many as before to an optimizer step.
+        max_batch: No more than this with `auto`; 0 is no bound.
+        device: `cpu`, the number of a GPU, or several as `0,1`; empty takes a GPU if there is one.
+        ranks: Processes that train together, on this machine and others; several GPUs are as many.
         seed: Of all that is random.
-        amp: Mixed precision where there is CUDA.
+        amp: Precision of training on a GPU: `auto` (or true) tries which is fastest and agrees with FP32;
+            `fp32` (or false) has TF32 off, `fp16` and `bf16` are mixed. On a CPU it is FP32.
         optimizer: `auto` chooses by the length of the training, and its own learning rate.
         lr0: Learning rate at the start.
         patience: Stop after so many epochs without a better mAP; 0 never stops.
@@ -111,6 +189,7 @@ class Train:
             Ultralytics' own.
         int8: Round weights and inputs to 8 bits while training, for a model that is to run so; the plan
             sets it.
+        tracking: Where else the figures of training are to go.
     """
 
     name: ClassVar[str] = "train"
@@ -119,10 +198,12 @@ class Train:
 
     epochs: Annotated[int, Ge(0)] = 100
     imgsz: Annotated[int, Ge(64), MultipleOf(32)] = 640
-    batch: Annotated[int, Ge(1)] | Literal[-1] = 16
+    batch: Annotated[int, Ge(1)] | Literal["auto", -1] = 16
+    max_batch: Annotated[int, Ge(0)] = 0
     device: str = ""
+    ranks: Annotated[int, Ge(1)] = 1
     seed: Annotated[int, Ge(0), Lt(2**32)] = 0
-    amp: bool = True
+    amp: bool | Literal["auto", "fp32", "tf32", "fp16", "bf16"] = "auto"
     optimizer: Optimizer = "auto"
     lr0: Annotated[float, Gt(0)] = 0.01
     patience: Annotated[int, Ge(0)] = 100
@@ -133,6 +214,7 @@ class Train:
     steps: Annotated[int, Ge(0)] = 0
     distill_weight: Annotated[float, Gt(0)] = 6.0
     int8: bool = False
+    tracking: Tracking = field(default_factory=Tracking)
 
     def run(self, inputs: TrainInputs, out: Path, progress: Progress) -> Trained:
         """Train, going on where an interrupted run left `out`.
@@ -140,7 +222,7 @@ class Train:
         Raises:
             UsageError: A setting is wrong, or the weights do not fit the data set.
             ModelError: The weights cannot be read, or are no detector.
-            EdgeboundError: The loss is not a number any more, or memory ran out.
+            EdgeboundError: The loss is not a number any more, memory ran out, or a loading process died.
         """
         check_overrides(self.overrides)
         from stages.train.session import train

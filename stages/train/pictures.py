@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stages.train.order import draw_from, mix
 from stages.yolo import YOLODataset
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from stages.artifact import Artifact
     from stages.dataset import Picture
+    from stages.train.order import Key
 
 
 class Pictures(YOLODataset):  # type: ignore[misc]  # its types are not followed
@@ -25,10 +27,25 @@ class Pictures(YOLODataset):  # type: ignore[misc]  # its types are not followed
     JPEGs that it thinks broken. Pictures come through symbolic links, since it looks for `.npy` beside them.
     """
 
-    def __init__(self, *, pictures: Sequence[Picture], root: Artifact, links: Path, **settings: Any) -> None:
+    def __init__(
+        self, *, pictures: Sequence[Picture], root: Artifact, links: Path, seed: int, **settings: Any
+    ) -> None:
         self.pictures = pictures
+        self.seed = seed
         self.link_files = _link(pictures, root, links)
         super().__init__(img_path=str(links), **settings)
+
+    def __getitem__(self, key: Key | int) -> dict[str, Any]:
+        """Give a picture, augmented by a randomness that depends on the seed, the epoch and the picture."""
+        if isinstance(key, int):
+            return super().__getitem__(key)  # type: ignore[no-any-return]
+        epoch, number = key
+        draw_from(mix(self.seed, epoch, number))
+        return super().__getitem__(number)  # type: ignore[no-any-return]
+
+    def names_of(self, links: Sequence[str]) -> list[str]:
+        """Give the pictures' own names for those of their links."""
+        return [self.pictures[int(link.rpartition("/")[2].partition(".")[0])].file for link in links]
 
     def get_img_files(self, img_path: str) -> list[str]:
         """Give the links, in the order of the index."""

@@ -2,61 +2,113 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import torch
 
 from stages.artifact import Artifact
-from stages.checkpoint import load_module, save_checkpoint
+from stages.checkpoint import save_checkpoint
 from stages.dataset import Dataset, load_dataset
 from stages.learned import save_learned
-from stages.train import EpochMetrics, Train, Trained, TrainInputs
+from stages.stage import no_progress
+from stages.train import EpochMetrics, PeakMemory, PrecisionProbe, Train, Trained, TrainInputs
+from stages.train.checks import check_names, check_settings
+from stages.train.course import Job, make_course
+from stages.train.devices import check_devices, devices_of, first_device
+from stages.train.fitting import probe_trainer
+from stages.train.loop import make_trainer, run_to_end
+from stages.train.precisions import check_precision, tf32_kept
+from stages.train.probe import Probe, Probed
 from stages.train.qat import learned_of, see_that_it_can_be, split, strip
-from stages.train.snapshots import Snapshots, Tensors
+from stages.train.settings import in_epochs, max_det, precision_of, ultralytics_settings
+from stages.train.snapshots import Snapshots, Tensors, check_room
 from stages.train.start import Start, load_start
-from stages.train.trainer import Course, Trainer
-from targets.errors import EdgeboundError, UsageError
-from targets.model import InputSpec, ModelSpec, load_model_spec
+from stages.train.tracking import MetricStream, Tracker, check_tracking, close_all, open_trackers
+from targets.errors import EdgeboundError
+from targets.model import InputSpec, ModelSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from stages.stage import Progress
 
-MAX_DET = 300  # Ultralytics' default
-DEFAULT_BATCH = 16
 _STUDENT = "student_model."  # in the names of Ultralytics' DistillationModel
-_WARM_UP = 0.05  # of all epochs
-_WITHOUT_MOSAIC = 0.2  # of all epochs, at the end; Ultralytics' ten of a hundred leave short runs too little
 
 
 def train(stage: Train, inputs: TrainInputs, out: Path, progress: Progress) -> Trained:
     """Run the stage; its settings have been checked for unknown keys."""
-    dataset = load_dataset(inputs.index)
-    stage = in_epochs(stage, pictures=len(dataset.train))
-    torch.manual_seed(stage.seed)
-    start = _load(stage.weights, inputs, dataset)
-    _check_settings(stage, start)
+    check_devices(stage.device)
+    check_precision(precision_of(stage), first_device(stage.device))
+    check_tracking(stage.tracking)
     if stage.int8:
         see_that_it_can_be()
-    if stage.epochs:
-        state = _train(stage, inputs, start, dataset=dataset, out=out, progress=progress)
+    job = _job(stage, inputs, out, progress)
+    stage, dataset = job.stage, job.dataset
+    start = load(job)
+    if not stage.epochs:
+        check_names(start, dataset.class_names)
+        checkpoint = _save(inputs, start, imgsz=stage.imgsz, dataset=dataset, out=out)
+        notes = (start.note, "Nothing was trained.")
+        return Trained(checkpoint=checkpoint, epochs=(), best_epoch=0, device="", notes=notes)
+    if max(stage.ranks, len(devices_of(stage.device))) > 1:
+        from stages.train.ranks import train_in_ranks  # whose ranks come back here
+
+        crashes = train_in_ranks(stage, inputs, out, progress)
     else:
-        _check_names(start, dataset.class_names)
-        state = {"history": [], "best_epoch": 0, "device": ""}
+        crashes = ()
+        train_rank(job, start)
+    state = take_best(start, Snapshots(out / "snapshots"), taught=inputs.teacher is not None)
     history = tuple(EpochMetrics(**metrics) for metrics in state["history"])
     return Trained(
         checkpoint=_save(inputs, start, imgsz=stage.imgsz, dataset=dataset, out=out),
         epochs=history,
         best_epoch=state["best_epoch"] or len(history),
         device=state["device"],
-        notes=(start.note, *_notes(stage, state)),
+        notes=(start.note, *_notes(stage, state), *crashes),
         ranges=save_learned(state["learned"], _free(out / "ranges")) if stage.int8 else None,
+        precision=state["precision"],
+        batch=state["batch"],
+        effective_batch=state["effective_batch"],
+        memory=PeakMemory(**state["memory"]),
+        probe=tuple(PrecisionProbe(**one) for one in state["probe"]),
+        metrics=Artifact.of(out / "metrics"),
     )
+
+
+def probe(stage: Probe, inputs: TrainInputs, out: Path) -> Probed:
+    """Run the stage that tries precisions, on the first of several devices."""
+    check_devices(stage.train.device)
+    settings = replace(stage.train, amp="fp32", ranks=1, device=stage.train.device.partition(",")[0])
+    job = _job(settings, inputs, out, no_progress)
+    start = load(job)
+    course = make_course(job)
+    trainer = make_trainer(course, ultralytics_settings(job.stage, course, end2end=start.module.end2end))
+    trainer.model = start.module
+    with tf32_kept():
+        precisions, batch = probe_trainer(trainer, steps=stage.steps)
+    return Probed(precisions=tuple(precisions), device=trainer.device_name, batch=batch)
+
+
+def _job(stage: Train, inputs: TrainInputs, out: Path, progress: Progress) -> Job:
+    dataset = load_dataset(inputs.index)
+    stage = in_epochs(stage, pictures=len(dataset.train))
+    return Job(stage=stage, inputs=inputs, dataset=dataset, out=out, progress=progress)
+
+
+def load(job: Job) -> Start:
+    """Make the module that training begins with; always the same, in all ranks.
+
+    Raises:
+        UsageError: Settings and weights do not go together.
+        ModelError: The weights cannot be read.
+    """
+    torch.manual_seed(job.stage.seed)
+    start = _load(job.stage.weights, job.inputs, job.dataset)
+    check_settings(job.stage, start)
+    return start
 
 
 def sketch(weights: str, inputs: TrainInputs, *, imgsz: int, out: Path) -> Artifact:
@@ -75,34 +127,44 @@ def _load(weights: str, inputs: TrainInputs, dataset: Dataset) -> Start:
     )
 
 
-def _train(
-    stage: Train, inputs: TrainInputs, start: Start, *, dataset: Dataset, out: Path, progress: Progress
-) -> dict[str, Any]:
-    """Train `start.module`, leave it with the best weights, and give the last snapshot."""
-    snapshots = Snapshots(out / "snapshots")
+def train_rank(job: Job, start: Start) -> None:
+    """Train `start.module`, or go on where the last snapshot is; the last one then says how it went.
+
+    Raises:
+        EdgeboundError: Training cannot go on; what it did so far is in the snapshots.
+    """
+    course = make_course(job)
+    if course.state is not None and course.state["finished"]:
+        return
+    check_room(job.out, sum(tensor.nbytes for tensor in start.module.state_dict().values()))
+    trackers = _trackers(job.stage, job.out, course.state) if job.place.rank == 0 else []
+    course = replace(course, trackers=trackers)
+    try:
+        run_to_end(course, start, ultralytics_settings(job.stage, course, end2end=start.module.end2end))
+    finally:
+        close_all(trackers)
+
+
+def _trackers(stage: Train, out: Path, state: Mapping[str, Any] | None) -> list[Tracker]:
+    stream = MetricStream(out / "metrics")
+    stream.rewind(len(state["history"]) if state else 0)
+    settings = {"weights": stage.weights, "epochs": stage.epochs, "imgsz": stage.imgsz, "seed": stage.seed}
+    return [stream, *open_trackers(stage.tracking, settings)]
+
+
+def take_best(start: Start, snapshots: Snapshots, *, taught: bool) -> dict[str, Any]:
+    """Leave `start.module` with the best weights, and give the last snapshot."""
     state = snapshots.load()
-    if state is None or not state["finished"]:
-        course = Course(
-            dataset=dataset,
-            pictures=inputs.pictures,
-            work=out / "work",
-            snapshots=snapshots,
-            progress=progress,
-            amp=stage.amp,
-            teacher=_load_teacher(inputs.teacher, dataset.class_names),
-        )
-        _run_trainer(_make_trainer(stage, course, start), start)
-        state = snapshots.load()
     if state is None:
         raise EdgeboundError(
             "Training ended, but none of its snapshots can be read back.",
-            hint=f"Check the disk that {out} is on, then run again.",
+            hint=f"Check the disk that {snapshots.folder} is on, then run again.",
         )
     weights, limits = split(state.get("best", state["ema"]))
     strip(start.module)
-    start.module.cpu().load_state_dict(_of_student(weights) if inputs.teacher else weights)
-    rounded = {name: limits[name] for name in state.get("rounded", ())}
-    state["learned"] = learned_of(start.module, _of_student(rounded) if inputs.teacher else rounded)
+    start.module.cpu().load_state_dict(_of_student(weights) if taught else weights)
+    rounded = {name: limits[name] for name in state["rounded"]}
+    state["learned"] = learned_of(start.module, _of_student(rounded) if taught else rounded)
     return state
 
 
@@ -112,34 +174,6 @@ def _of_student(tensors: Tensors) -> Tensors:
     }
 
 
-def in_epochs(stage: Train, *, pictures: int) -> Train:
-    """Give a stage whose `steps` are told in epochs, with a schedule that fits so few."""
-    if not stage.steps:
-        return stage
-    batch = stage.batch if stage.batch > 0 else DEFAULT_BATCH
-    a_epoch = math.ceil(pictures / batch)
-    epochs = max(math.ceil(stage.steps / a_epoch), 2)
-    schedule = {
-        "nbs": batch,  # one optimizer step a batch
-        "warmup_epochs": epochs * _WARM_UP,
-        "close_mosaic": math.ceil(epochs * _WITHOUT_MOSAIC),
-    }
-    return replace(stage, epochs=epochs, overrides={**schedule, **stage.overrides})
-
-
-def _load_teacher(teacher: Artifact | None, class_names: tuple[str, ...]) -> Any:
-    if teacher is None:
-        return None
-    known = load_model_spec(teacher.path).class_names
-    if known != class_names:
-        raise UsageError(
-            f"The teacher knows other classes ({', '.join(known[:5])}) than the data set"
-            f" ({', '.join(class_names[:5])}).",
-            hint="Give a teacher that was trained on this data set.",
-        )
-    return load_module(teacher)
-
-
 def _save(inputs: TrainInputs, start: Start, *, imgsz: int, dataset: Dataset, out: Path) -> Artifact:
     folder = _free(out / "checkpoint")
     spec = ModelSpec(
@@ -147,7 +181,7 @@ def _save(inputs: TrainInputs, start: Start, *, imgsz: int, dataset: Dataset, ou
         class_names=dataset.class_names,
         input=InputSpec(height=imgsz, width=imgsz),
         output="end2end" if start.module.end2end else "raw",
-        max_det=_max_det(dataset),
+        max_det=max_det(dataset),
         data_digest=inputs.index.digest,
     )
     save_checkpoint(
@@ -162,105 +196,15 @@ def _free(folder: Path) -> Path:
     return folder
 
 
-def _make_trainer(stage: Train, course: Course, start: Start) -> Trainer:
-    settings: dict[str, Any] = {
-        **stage.overrides,
-        "task": "detect",
-        "mode": "train",
-        "model": stage.weights,
-        "save_dir": str(course.work / "ultralytics"),
-        "epochs": stage.epochs,
-        "imgsz": stage.imgsz,
-        "batch": stage.batch,
-        "device": stage.device,
-        "seed": stage.seed,
-        "amp": False,
-        "optimizer": stage.optimizer,
-        "lr0": stage.lr0,
-        "patience": stage.patience,
-        "workers": stage.workers,
-        "cache": stage.cache or False,
-        "plots": False,
-        "verbose": False,
-        "max_det": _max_det(course.dataset),
-        "dis": stage.distill_weight,
-        "quantize": 8 if stage.int8 else None,
-    }
-    if start.module.end2end:
-        settings["nms"] = False  # validate the head that is exported
-    try:
-        return Trainer(course, settings)
-    except (TypeError, ValueError) as exc:
-        raise UsageError(
-            f"Ultralytics refuses the settings of `train`: {str(exc).splitlines()[0]}",
-            hint="See https://docs.ultralytics.com/usage/cfg for the range of each.",
-        ) from exc
-
-
-def _run_trainer(trainer: Trainer, start: Start) -> None:
-    trainer.model = start.module
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(0)  # its threads do not survive the fork of the loading processes
-    try:
-        trainer.train()
-    except torch.OutOfMemoryError as exc:
-        raise EdgeboundError(
-            f"The memory of {trainer.device} ran out with {trainer.batch_size} pictures a batch.",
-            hint="Set train.batch or train.imgsz lower.",
-        ) from exc
-    finally:
-        cv2.setNumThreads(threads)
-    start.module.criterion = None
-    for layer in start.module.model:
-        layer._forward_hooks.clear()  # noqa: SLF001  (those with which a teacher looked at features)
-
-
-def _check_settings(stage: Train, start: Start) -> None:
-    stride = int(start.module.stride.max())
-    if stage.imgsz < 2 * stride or stage.imgsz % stride:
-        near = max(2, round(stage.imgsz / stride)) * stride
-        raise UsageError(
-            f"`train.imgsz: {stage.imgsz}` does not fit {start.family}: its input is a multiple of {stride}.",
-            hint=f"Set train.imgsz to {near}.",
-        )
-    if "," in stage.device:
-        raise UsageError(
-            f"`train.device: {stage.device}` names several devices.",
-            hint="Name one; several are not supported yet.",
-        )
-    if stage.epochs == 0 and not start.names:
-        raise UsageError(
-            "`train.epochs: 0` takes the weights as they are, but a model description has none.",
-            hint="Give a .pt as model.weights, or train for at least one epoch.",
-        )
-
-
-def _check_names(start: Start, class_names: tuple[str, ...]) -> None:
-    if start.names == class_names:
-        return
-    if len(start.names) != len(class_names):
-        what = f"the weights know {len(start.names)} classes, the data set has {len(class_names)}"
-    else:
-        place = next(i for i, name in enumerate(class_names) if name != start.names[i])
-        what = f"class {place} is {start.names[place]!r} there and {class_names[place]!r} in the data set"
-    raise UsageError(
-        f"`train.epochs: 0` takes the weights as they are, but {what}.",
-        hint="Train for some epochs, or correct `names` in the data YAML.",
-    )
-
-
-def _max_det(dataset: Dataset) -> int:
-    most = max((len(picture.boxes) for picture in (*dataset.train, *dataset.val)), default=0)
-    return max(MAX_DET, most)
-
-
 def _notes(stage: Train, state: dict[str, Any]) -> list[str]:
-    if stage.epochs == 0:
-        return ["Nothing was trained."]
-    notes = []
+    notes = list(state["notes"])
     epochs = len(state["history"])
-    if stage.amp and state["device"] == "cpu":
+    on_cpu = state["device"] == "cpu"
+    if precision_of(stage) == "auto" and on_cpu:
         notes.append("Mixed precision is off: there is no CUDA device, so training ran in FP32 on the CPU.")
+    if stage.batch in {"auto", -1}:
+        why = "the default, since there is no GPU's memory to fill" if on_cpu else "what the GPU has room for"
+        notes.append(f"`train.batch: auto` took {state['asked_batch']} pictures at once, {why}.")
     if epochs < stage.epochs:
         notes.append(
             f"Training stopped after {epochs} of {stage.epochs} epochs: "

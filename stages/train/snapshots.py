@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from targets.errors import DiskFullError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +18,36 @@ if TYPE_CHECKING:
 
 Tensors = dict[str, torch.Tensor]
 KEPT = 2  # the last one, and the one before in case the disk spoiled the last
+# As many times the weights as all files take: of each kept one weights, EMA, two moments of Adam, gradients
+# that are summed up and best weights; and one more while it is written.
+WEIGHTS_KEPT = (KEPT + 1) * 6
 DAMAGE = (OSError, EOFError, IndexError, KeyError, RuntimeError, ValueError, pickle.UnpicklingError)
+
+
+def check_room(folder: Path, weights_bytes: int) -> None:
+    """See that the disk has room for the snapshots of a model of this size.
+
+    Raises:
+        DiskFullError: It has not.
+    """
+    needed = weights_bytes * WEIGHTS_KEPT
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DiskFullError(
+            f"The snapshots of training take {needed / 2**20:.0f} MiB, but the disk that holds {folder} has"
+            f" {free / 2**20:.0f} MiB left.",
+            hint="Free some space (`pipeline store gc` helps) and run the same command again.",
+        )
+
+
+def _explained(error: OSError, folder: Path) -> Exception:
+    """Give what to say of a snapshot that could not be written; the last good one is still there."""
+    if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        return error
+    return DiskFullError(
+        f"The disk that holds {folder} is full; the snapshot before this one is still there.",
+        hint="Free some space (`pipeline store gc` helps) and run the same command again, which goes on.",
+    )
 
 
 class Snapshots:
@@ -60,10 +93,14 @@ class Snapshots:
 
     def _write(self, name: str, content: object) -> None:
         partial = self.folder / f"{name}.partial"
-        with partial.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with partial.open("wb") as file:
+                torch.save(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as exc:
+            partial.unlink(missing_ok=True)
+            raise _explained(exc, self.folder) from exc
         partial.replace(self.folder / name)
 
     def _prune(self, kind: str) -> None:

@@ -1,77 +1,70 @@
-"""Trainer: Ultralytics' training loop, with our pictures in and our snapshots out."""
+"""Trainer: Ultralytics' training loop, with our pictures in, our snapshots out, and our eyes on the loss."""
 
 from __future__ import annotations
 
 import importlib
 import math
-import random
 import time
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from stages.train import EpochMetrics
+from stages.train import EpochMetrics, PrecisionProbe
+from stages.train.alignment import align
+from stages.train.fitting import choose_precision, fit_batch
+from stages.train.guard import LossGuard, diverged
+from stages.train.order import Order, draw_from, mix
+from stages.train.parallel import join, wrap
 from stages.train.pictures import Pictures
-from stages.train.qat import quiet, rounded_of
+from stages.train.precisions import Mode, set_tf32
+from stages.train.qat import quiet
+from stages.train.resume import give_gradients, restore, state_of
+from stages.train.tracking import STEPS_AN_EPOCH
 from stages.yolo import DetectionTrainer
-from targets.errors import EdgeboundError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from stages.artifact import Artifact
-    from stages.dataset import Dataset
-    from stages.stage import Progress
-    from stages.train.snapshots import Snapshots
-
-AMP_PATIENCE = 10  # batches; GradScaler gets over a loss that overflows now and then
-
-
-@dataclass(frozen=True, kw_only=True)
-class Course:
-    """What a training run works with, its settings aside.
-
-    Attributes:
-        dataset: Prepared.
-        pictures: Root of its pictures.
-        work: Folder for whatever Ultralytics writes.
-        snapshots: To write to, and to go on from.
-        progress: To be told of each batch.
-        amp: Mixed precision, if the device is a CUDA one.
-        teacher: Module whose features are to be learned too.
-    """
-
-    dataset: Dataset
-    pictures: Artifact
-    work: Path
-    snapshots: Snapshots
-    progress: Progress
-    amp: bool
-    teacher: Any = None
+    from stages.train.course import Course
 
 
 class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not followed
     """Ultralytics' trainer for a module that is given, `trainer.model = module`.
 
-    Without loading processes (a CPU) and without gradients accumulated over batches (`nbs` no more than
-    `batch`), training that was killed and resumed gives the very weights of training that was not.
+    Training that was killed and resumed gives the very weights of training that was not, on a CPU: what is
+    random depends on seed, epoch and picture alone, and a snapshot has all the rest.
     """
 
     def __init__(self, course: Course, settings: dict[str, Any]) -> None:
         self.course = course
         threads = torch.get_num_threads()
+        self.model: Any
+        self.batch_size: int
         super().__init__(overrides=settings)
         torch.set_num_threads(threads)  # Ultralytics leaves one core idle
         self.args.distill_model = course.teacher  # after the settings were checked, which know names only
+        self.world_size = course.place.ranks
+        self.ddp = False  # Ultralytics would start processes of its own, with a trainer of its own
         self.history: list[EpochMetrics] = []
+        self.probe: list[PrecisionProbe] = []
         self.best_epoch = 0
         self.best_map = -math.inf
         self.validated = False
         self.batch_number = 0
-        self.bad_batches = 0
+        self.batch_files: list[str] = []
+        self.pending = 0  # batches whose gradients are summed up since the optimizer's last step
         self.epoch_start_s = 0.0
+
+    @property
+    def raw_model(self) -> Any:
+        """The model without what distributes it."""
+        return getattr(self.model, "module", self.model)
+
+    @property
+    def device_name(self) -> str:
+        """The device, for people."""
+        if self.device.type != "cuda":
+            return str(self.device.type)
+        return f"{self.device} ({torch.cuda.get_device_name(self.device)})"
 
     # ------------------------------------------------------------------------------------- what comes in
     def get_dataset(self) -> dict[str, Any]:
@@ -87,35 +80,90 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not foll
             pictures=dataset.train if mode == "train" else dataset.val,
             root=self.course.pictures,
             links=self.course.work / mode,
+            seed=self.args.seed,
             imgsz=self.args.imgsz,
             batch_size=batch,
             augment=mode == "train",
             hyp=self.args,
             rect=self.args.rect or mode == "val",
             cache=self.args.cache or None,
-            stride=max(int(self.model.stride.max()), 32),
+            stride=max(int(self.raw_model.stride.max()), 32),
             pad=0.0 if mode == "train" else 0.5,
             data=self.data,
             task="detect",
         )
 
+    def get_dataloader(
+        self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train"
+    ) -> Any:
+        """Give Ultralytics' loader, with our order of the pictures to train on."""
+        loader = super().get_dataloader(dataset_path, batch_size, rank, mode)
+        if mode == "train":
+            order = Order(
+                len(loader.dataset),
+                seed=self.args.seed,
+                place=self.course.place,
+                shuffle=not loader.dataset.rect,
+            )
+            object.__setattr__(loader, "sampler", order)  # a loader lets nobody change it later
+            loader.batch_sampler.sampler.sampler = order
+        return loader
+
+    def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Remember which pictures these are, in case the loss goes wrong on them."""
+        self.batch_files = batch["im_file"]
+        return super().preprocess_batch(batch)  # type: ignore[no-any-return]
+
+    # ------------------------------------------------------------------------------------- how it is set up
+    def _setup_ddp(self) -> None:
+        self.device = join(self.course.place, self.args.device)
+
     def _setup_train(self) -> None:
+        self.world_size = 1  # or Ultralytics distributes the model, in a way that a CPU refuses
         if not self.args.quantize:
             super()._setup_train()
             return
         with quiet():
             importlib.import_module("modelopt.torch.quantization")  # which draws random numbers
-            _seed(self.args.seed)  # for the pictures from which ranges are found
+            self._seed(mix(self.args.seed))  # for the pictures from which ranges are found
             super()._setup_train()
+
+    def auto_batch(self) -> int:
+        """Leave it to the pipeline, which knows of ranks too."""
+        return int(self.batch_size)
 
     def _build_train_pipeline(self) -> None:
         self.args.distill_model = (
             None  # the teacher is built in by now, and the module has these settings too
         )
-        # Ultralytics was told `amp: false`: it would download a model to try mixed precision with.
-        self.amp = self.args.amp = self.course.amp and self.device.type == "cuda"
-        self.scaler = torch.amp.GradScaler("cuda", enabled=self.amp)
+        self.world_size = self.course.place.ranks
+        if self.batch_size < 1:
+            self.batch_size = self.args.batch = fit_batch(self)
+        self.asked_batch = self.course.batch or self.batch_size
+        self.effective_batch = self.asked_batch * max(round(self.args.nbs / self.asked_batch), 1)
         super()._build_train_pipeline()
+        most = len(self.train_loader) * self.epochs
+        self.full_accumulation = min(max(round(self.effective_batch / self.batch_size), 1), most)
+        self.accumulate = 1  # so that the loop calls `optimizer_step` after each batch
+        mode, self.probe = choose_precision(self)
+        self._set_precision(mode)
+        self.model = wrap(self.model, self.course.place, self.device)
+
+    def build_optimizer(self, model: Any, **settings: Any) -> Any:
+        """Build the optimizer for the batch that was asked for, whatever there was room for."""
+        nominal = max(self.asked_batch, self.args.nbs)
+        settings["iterations"] = math.ceil(len(self.course.dataset.train) / nominal) * self.epochs
+        settings["decay"] = self.args.weight_decay * self.effective_batch / self.args.nbs
+        return super().build_optimizer(model, **settings)
+
+    def _set_precision(self, mode: Mode) -> None:
+        # Ultralytics was told `amp: false`: it would download a model to try mixed precision with.
+        self.mode = mode
+        self.args.amp = mode.for_ultralytics
+        self.amp = mode.dtype is not None
+        self.scaler = torch.amp.GradScaler("cuda", enabled=mode.scaled)
+        self.guard = LossGuard(mixed=mode.scaled)
+        set_tf32(allowed=mode.precision != "fp32")
 
     # ------------------------------------------------------------------------------------- what goes on
     def run_callbacks(self, event: str) -> None:
@@ -129,22 +177,53 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not foll
         self.epoch_start_s = time.perf_counter()
         self.batch_number = 0
         self.validated = False
-        # Randomness depends on seed and epoch alone, so that a resumed run draws the same.
-        seed = (self.args.seed * 1_000_003 + self.epoch) % 2**32
-        _seed(seed)
-        self.train_loader.generator.manual_seed(seed)
-        if self.train_loader.num_workers == 0:
+        self._oom_retries = math.inf  # the session answers it, in any epoch, and keeps the effective batch
+        self._seed(mix(self.args.seed, self.epoch))
+        if self.epoch == self.start_epoch and self.course.state:
+            give_gradients(self, self.course.state["gradients"])
+        if self.train_loader.num_workers == 0 or self.epoch == self.start_epoch:
+            self.train_loader.sampler.epoch = self.epoch
             self.train_loader.reset()
+
+    @staticmethod
+    def _seed(seed: int) -> None:
+        draw_from(seed)
+        torch.manual_seed(seed)
+
+    def _close_dataloader_mosaic(self) -> None:
+        super()._close_dataloader_mosaic()
+        # It fetches ahead, so the order has gone further than training.
+        self.train_loader.sampler.epoch = self.__dict__.get("epoch", self.start_epoch)
+
+    def optimizer_step(self) -> None:
+        """Step once gradients of enough pictures are summed up; in warm-up fewer are enough."""
+        self.pending += 1
+        if self.pending >= self._accumulation():
+            super().optimizer_step()
+            self.pending = 0
+
+    def _accumulation(self) -> int:
+        batches = len(self.train_loader)
+        number, warm_up = self.epoch * batches + self.batch_number, self._get_warmup_iterations(batches)
+        if number > warm_up or not warm_up:
+            return int(self.full_accumulation)
+        return max(1, int(np.interp(number, [0, warm_up], [1, self.full_accumulation]).round()))
 
     def _end_batch(self) -> None:
         self.batch_number += 1
-        loss = self.loss.item()
-        self.bad_batches = 0 if math.isfinite(loss) else self.bad_batches + 1
-        if self.bad_batches >= (AMP_PATIENCE if self.amp else 1):
-            raise self._diverged("loss", loss)
+        step = self.epoch * len(self.train_loader) + self.batch_number
+        # Ultralytics adds up the losses of pictures, times the ranks.
+        loss: float = self.loss.item() / (len(self.batch_files) * self.course.place.ranks)
+        files = self.train_loader.dataset.names_of(self.batch_files)
+        self.guard.see(loss, where=f"at batch {step} {self._now}", files=files)
         done = self.epoch + self.batch_number / len(self.train_loader)
-        mean = sum(float(part) for part in self.tloss.values())
-        self.course.progress(done, self.epochs, f"epoch {self.epoch + 1}/{self.epochs}, loss {mean:.3f}")
+        parts = {name: float(part) for name, part in self.tloss.items()}
+        self.course.progress(
+            done, self.epochs, f"epoch {self.epoch + 1}/{self.epochs}, loss {sum(parts.values()):.3f}"
+        )
+        if self.batch_number % max(len(self.train_loader) // STEPS_AN_EPOCH, 1) == 0:
+            for tracker in self.course.trackers:
+                tracker.steps(step, {"epoch": self.epoch + 1, "loss": loss, **parts, "lr": self._lr})
 
     def validate(self) -> tuple[Any, Any]:
         """Measure the EMA weights."""
@@ -155,77 +234,39 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not foll
     def _handle_nan_recovery(self, epoch: int) -> bool:
         """Stop instead of trying the epoch again, which costs hours and seldom helps."""
         del epoch
-        if self.validated and not math.isfinite(self.fitness):
-            raise self._diverged("mAP", self.fitness)
+        if self.validated and self.fitness is not None and not math.isfinite(self.fitness):
+            raise diverged(f"the mAP is {self.fitness} {self._now}", (), mixed=self.mode.scaled)
         return False
 
-    def _diverged(self, what: str, value: float) -> EdgeboundError:
-        return EdgeboundError(
-            f"Training diverged: the {what} is {value} in epoch {self.epoch + 1} of {self.epochs}.",
-            hint="Lower train.lr0 (and set train.optimizer, since auto chooses its own rate)"
-            + (", or set train.amp to false." if self.amp else "."),
-        )
+    @property
+    def _now(self) -> str:
+        return f"in epoch {self.epoch + 1} of {self.epochs}"
+
+    @property
+    def _lr(self) -> float:
+        return max(float(group["lr"]) for group in self.optimizer.param_groups)
 
     # ------------------------------------------------------------------------------------- what comes out
     def save_model(self) -> bool:
         """Write a snapshot, and the EMA weights if they are the best so far, in FP32."""
         self.history.append(self._metrics())
-        ema = self.ema.ema.state_dict()
+        for tracker in self.course.trackers:
+            tracker.epoch(self.history[-1])
         if self.validated and self.fitness >= self.best_map:
             self.best_epoch, self.best_map = self.epoch + 1, float(self.fitness)
-            self.course.snapshots.save_best(self.best_epoch, ema)
-        stopper = self.stopper
-        state = {
-            "epoch": self.epoch,
-            "finished": bool(self.stop),
-            "history": [asdict(metrics) for metrics in self.history],
-            "best_epoch": self.best_epoch,
-            "best_map": self.best_map,
-            "stopper": {"best_fitness": float(stopper.best_fitness or 0), "best_epoch": stopper.best_epoch},
-            "model": self.model.state_dict(),
-            "ema": ema,
-            "rounded": rounded_of(self.ema.ema),
-            "updates": self.ema.updates,
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "buffer": list(self.train_loader.dataset.buffer),
-            "device": self._device_name(),
-        }
-        self.course.snapshots.save(self.epoch + 1, state)
+            self.course.snapshots.save_best(self.best_epoch, self.ema.ema.state_dict())
+        self.course.snapshots.save(self.epoch + 1, state_of(self))
         return True
 
     def resume_training(self, ckpt: object) -> None:
-        """Go on from the newest snapshot, if there is one."""
+        """Go on from a snapshot, if there is one."""
         del ckpt
-        state = self.course.snapshots.load()
-        if state is None:
-            return
-        self.start_epoch = state["epoch"] + 1
-        self.history = [EpochMetrics(**metrics) for metrics in state["history"]]
-        self.best_epoch, self.best_map = state["best_epoch"], state["best_map"]
-        self.best_fitness = self.best_map
-        self.stopper.__dict__.update(state["stopper"])
-        self.model.load_state_dict(state["model"])
-        self.ema.ema.load_state_dict(state["ema"])
-        self.ema.updates = state["updates"]
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
-        if self.model.end2end:  # the weights of the two heads' losses shift with the epochs
-            self.model.criterion = self.model.init_criterion()
-            self.model.criterion.updates = self.start_epoch - 1
-            self.model.criterion.update()
-        if self.args.close_mosaic and self.start_epoch > self.epochs - self.args.close_mosaic:
-            self._close_dataloader_mosaic()
-        for number in state["buffer"]:  # pictures that mosaics may take from
-            self.train_loader.dataset.load_image(number)
+        align(getattr(self.raw_model, "student_model", self.raw_model), self.course.place)
+        if self.course.state is not None:
+            restore(self, self.course.state)
 
     def final_eval(self) -> None:
         """Leave judging the best weights to `verify`."""
-
-    def _device_name(self) -> str:
-        if self.device.type != "cuda":
-            return str(self.device.type)
-        return f"{self.device} ({torch.cuda.get_device_name(self.device)})"
 
     def _metrics(self) -> EpochMetrics:
         losses = {name: float(value) for name, value in self.tloss.items()}
@@ -237,12 +278,6 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not foll
             dfl_loss=losses.get("dfl_loss", losses.get("l1_loss", 0.0)),
             map50=measured.get("metrics/mAP50(B)"),
             map50_95=measured.get("metrics/mAP50-95(B)"),
-            lr=max(group["lr"] for group in self.optimizer.param_groups),
+            lr=self._lr,
             seconds=time.perf_counter() - self.epoch_start_s,
         )
-
-
-def _seed(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002  (Ultralytics' augmentation draws from the global generator)
-    torch.manual_seed(seed)

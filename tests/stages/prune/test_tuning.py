@@ -13,7 +13,9 @@ from stages.prune import Prune
 from stages.prune.session import cut_in_steps
 from stages.stage import no_progress
 from stages.train import Train, TrainInputs
-from stages.train.session import _train
+from stages.train.course import Job
+from stages.train.session import take_best, train_rank
+from stages.train.snapshots import Snapshots
 from stages.train.start import Start
 from stages.widths import changed_widths
 from targets.model import load_model_spec
@@ -31,14 +33,15 @@ def test_a_cut_model_is_tuned_saved_and_loaded(
     before = {name: tensor.clone() for name, tensor in cut.module.state_dict().items()}
     start = Start(cut.module, family=family, names=("hole", "scratch", "stain"), note="")
 
-    state = _train(
-        Train(epochs=1, imgsz=64, batch=4, device="cpu", seed=0, workers=0),
-        TrainInputs(index=index, pictures=pictures, weights=checkpoint),
-        start,
+    job = Job(
+        stage=Train(epochs=1, imgsz=64, batch=4, device="cpu", seed=0, workers=0),
+        inputs=TrainInputs(index=index, pictures=pictures, weights=checkpoint),
         dataset=load_dataset(index),
         out=tmp_path / "train",
         progress=no_progress,
     )
+    train_rank(job, start)
+    state = take_best(start, Snapshots(tmp_path / "train" / "snapshots"), taught=False)
     save_checkpoint(
         cut.module,
         spec=load_model_spec(checkpoint.path),

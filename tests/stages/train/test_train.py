@@ -14,7 +14,7 @@ from stages.artifact import Artifact
 from stages.checkpoint import load_module
 from stages.export import Export, ExportInputs
 from stages.stage import no_progress
-from stages.train import Train, Trained, TrainInputs
+from stages.train import Tracking, Train, Trained, TrainInputs
 from stages.weights import find_weights
 from stages.yolo import load_checkpoint
 from targets.errors import EdgeboundError, UsageError
@@ -200,7 +200,9 @@ def test_pictures_and_their_folder_stay_as_they_are(drawn: Drawn, small: Artifac
 def test_a_loss_that_is_no_number_stops_training(drawn: Drawn, small: Artifact, tmp_path: Path) -> None:
     beyond_float32 = {"box": 1e39, **EXACT}
 
-    with pytest.raises(EdgeboundError, match=r"the loss is (inf|nan) in epoch 1 of 2") as caught:
+    with pytest.raises(
+        EdgeboundError, match=r"the loss is (inf|nan) at batch 1 in epoch 1 of 2\. The batch had 0\.png, "
+    ) as caught:
         train(drawn, small, tmp_path / "out", overrides=beyond_float32)
 
     assert "train.lr0" in caught.value.hint
@@ -210,8 +212,9 @@ def test_a_loss_that_is_no_number_stops_training(drawn: Drawn, small: Artifact, 
     ("settings", "what", "hint"),
     [
         ({"imgsz": 100}, "imgsz: 100", "Set train.imgsz to 96"),
-        ({"device": "0,1"}, "several devices", "Name one"),
-        ({"device": "7"}, "CUDA", "usage/cfg"),
+        ({"device": "first"}, "names no device", "`cpu`"),
+        ({"amp": "fp16"}, "fp16 needs an NVIDIA GPU", "auto or fp32"),
+        ({"tracking": Tracking(mlflow="http://localhost:1")}, "mlflow is not installed", "edgebound[mlflow]"),
         ({"lr0": 7.0}, "lr0", "usage/cfg"),
         ({"overrides": {"mosaic": "much"}}, "mosaic", "usage/cfg"),
         ({"overrides": {"mosiac": 1}}, "mosiac", "mosaic"),
