@@ -53,8 +53,8 @@ class QatSection:
     """
 
     steps: Annotated[int, Ge(1)] = 500
-    lr0: Annotated[float, Gt(0)] = 0.0001
-    distill: bool = True
+    lr0: Annotated[float, Gt(0)] = 2e-5
+    distill: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,7 @@ class PruneSection(Prune):
             of a target that is not, which is the least it can take.
         distill: The baseline teaches while the cut model is tuned.
         steps: Optimizer steps of fine-tuning, over all iterations; with few pictures epochs are few steps.
-        lr_factor: Learning rate of fine-tuning, as a part of `train.lr0`.
+        lr_factor: Learning rate of fine-tuning, as a part of `train.lr0`; the optimizer `auto` takes its own.
     """
 
     ratios: tuple[Annotated[float, Gt(0), Lt(1)], ...] = ()

@@ -8,7 +8,7 @@ EdgeboundError            1  something failed
 ├── ModelError            1  a checkpoint, an ONNX file or an engine cannot be read
 │   └── ExportError       1  a module of the model cannot be exported
 ├── UnsupportedError      5  the target cannot run the model
-├── BudgetError           3  no INT8 form of the model is as accurate as it has to be
+├── BudgetError           3  no form of the model is as accurate, or as fast, as it has to be
 ├── EvidenceError         4  evidence is missing: no device, no measurement
 ├── RegistryError         1  a registry, or what it gave, cannot be used
 │   ├── NotFoundError     1  … it has no such repository, tag or blob
@@ -79,7 +79,7 @@ class UnsupportedError(EdgeboundError):
 
 
 class BudgetError(EdgeboundError):
-    """No INT8 form of the model is as accurate as it has to be."""
+    """No form of the model is as accurate, or as fast, as it has to be."""
 
     code = 3
 
