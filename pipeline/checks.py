@@ -211,9 +211,7 @@ def _p99(latency: LatencyFigures, limit_ms: float) -> Iterator[Check]:
     # A report cannot carry infinity: too few runs to know the upper end are NaN there, and still open.
     upper = math.inf if math.isnan(high) and not math.isnan(low) else high
     if latency.noise:
-        yield leave_open(
-            "noise of the latency", f"p99 cannot be believed: {latency.noise}", latency.p99, "ms"
-        )
+        yield leave_open("p99", f"p99 cannot be believed: {latency.noise}", latency.p99, "ms")
         return
     estimate = Estimate(value=latency.p99, interval=(low, upper))
     yield hold("p99", estimate, limit=limit_ms, unit="ms")

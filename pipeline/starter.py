@@ -38,7 +38,7 @@ train:
 #   precision: auto          # auto ships the fastest candidate that passes; or fp32, int8
 
 # verify:
-#   runs: 200                # timed inferences of each engine
+#   runs: 400                # timed inferences of each engine
 
 # gate:                      # losses of mAP50-95 in points (1 pt = 0.01)
 #   onnx_drift_pt: 0.1

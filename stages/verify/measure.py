@@ -103,11 +103,16 @@ class Measure:
         from targets.preprocess import letterbox
 
         pictures = _load_pictures(inputs)
+        for engine in inputs.engines:
+            open_engine(engine.path)
         specs = [load_model_spec(engine.path) for engine in inputs.engines]
         starts = tuple(measure_start(engine.path, inputs.profile) for engine in inputs.engines)
         work = BoardWork(runs=self.runs, seconds=math.inf, warmup_runs=self.warmup, warmup_s=self.warmup_s)
         with ExitStack() as stack:
-            infers = [stack.enter_context(_open(engine.path, inputs.profile)) for engine in inputs.engines]
+            runtime = find_runtime(inputs.profile.runtime)
+            infers = [
+                stack.enter_context(runtime.open(engine.path, inputs.profile)) for engine in inputs.engines
+            ]
             whole = [_from_pixels(infer, spec) for infer, spec in zip(infers, specs, strict=True)]
             images = [letterbox(picture, specs[0].input)[0] for picture in pictures]
             stack.enter_context(_no_garbage_collection())
@@ -140,13 +145,6 @@ def _from_pixels(infer: Infer, spec: ModelSpec) -> Callable[[Sequence[Pixels]], 
         return decode(infer(images), spec, placement)
 
     return find
-
-
-@contextmanager
-def _open(engine: Path, profile: TargetProfile) -> Iterator[Infer]:
-    open_engine(engine)
-    with find_runtime(profile.runtime).open(engine, profile) as infer:
-        yield infer
 
 
 def _load_pictures(inputs: MeasureInputs) -> Sequence[Pixels]:

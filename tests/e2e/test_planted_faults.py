@@ -86,7 +86,7 @@ def test_a_fault_in_the_graph_is_refused_for_what_it_is(
 def test_an_int8_that_is_slower_than_fp32_is_refused_and_under_auto_fp32_ships(
     faulty: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow_down(monkeypatch, fp32=0.01, int8=0.03)
+    slow_down(monkeypatch, fp32=0.02, int8=0.06)
     slowed = {"verify.runs": 41}  # another measurement than the true one
 
     fixed = run_with(faulty, {**INT8_ONLY, **slowed})

@@ -149,9 +149,7 @@ def test_by_default_what_neck_and_head_give_is_looked_at(small: Pair, drawn: Pai
 
 
 def test_of_an_engine_the_answer_is_looked_at(small: Pair, drawn: Pair, tmp_path: Path) -> None:
-    built = Build(precision="fp32").run(
-        BuildInputs(model=small[1], profile=CPU), tmp_path / "out", no_progress
-    )
+    built = Build(precision="fp32").run(BuildInputs(model=small[1], profile=CPU), tmp_path, no_progress)
 
     found = compare((small[1], built.engine), drawn, profile=CPU)
 
