@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.config import Config, PruneSection
+from pipeline.config import Config
 from pipeline.forms import Cost, Shared, Variant
 from pipeline.frontier import Point, search_ratio, search_speed
 from pipeline.runner import Step
+from pipeline.sections import PruneSection
 from pipeline.speed import Speed, Speedometer
 from stages.artifact import Artifact
 from stages.data import Prepared

@@ -8,10 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import BuildSection, VerifySection, check_targets, load_config
+from pipeline.config import check_targets, load_config
 from pipeline.gate import Terms, judge, overall
 from pipeline.ladder import RunReport, TargetResult
 from pipeline.limits import Gate
+from pipeline.sections import BuildSection, VerifySection
 from pipeline.yaml_file import Source, override, parse
 from targets.errors import EdgeboundError, UsageError
 from targets.profile import Budgets

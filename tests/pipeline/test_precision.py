@@ -7,10 +7,11 @@ import pytest
 from spotter import Bench, make_bench
 from toys import Listener
 
-from pipeline.config import Config, ModelSection, QuantizeSection
+from pipeline.config import Config
 from pipeline.forms import Shared, Variant
 from pipeline.precision import Lowered, lower
 from pipeline.runner import Runner
+from pipeline.sections import ModelSection, QuantizeSection
 from pipeline.store import Store
 from stages.data import Data, Prepared
 from stages.data.summary import DataSummary, Duplicates, SplitCount

@@ -199,7 +199,7 @@ def test_a_board_is_shown_with_its_doubts_and_what_it_could_not_build() -> None:
 def test_the_frontier_of_pruning_shows_what_was_chosen() -> None:
     text = Page(page(board_run())).text
 
-    assert re.search(r"0.50 +chosen +1.500 +46.9 +1.80 +1.40 +1.00 to 1.90", text)
+    assert re.search(r"0.50 +chosen +1.500 +46.9 +1.80 +– +1.40 +1.00 to 1.90", text)
 
 
 def test_pictures_are_shown_once_each_with_boxes_told_apart_by_words_and_patterns(tmp_path: Path) -> None:
