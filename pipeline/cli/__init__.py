@@ -71,7 +71,6 @@ def run(  # noqa: PLR0913
     - `pipeline run --demo`
     - `pipeline run --target cpu --target cpu-ort --set train.epochs=50`
     - `pipeline run --target orin --json | tail -n 1 | jq -r .verdict`
-    - `pipeline run --executor slurm --set executor.partition=gpu --set executor.gpus=4`
     """
     from pipeline.config import load_config
     from pipeline.executor import find_executor
