@@ -78,7 +78,6 @@ def run(  # noqa: PLR0913
     - `pipeline run --target cpu --target cpu-ort --set train.epochs=50`
     - `pipeline run --target cpu --baseline 20260504-093012-7f3a`
     - `pipeline run --target orin --json | tail -n 1 | jq -r .verdict`
-    - `pipeline run --executor slurm --set executor.partition=gpu --set executor.gpus=4`
     """
     from pipeline.baseline import load_baseline
     from pipeline.config import load_config

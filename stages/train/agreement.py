@@ -57,7 +57,7 @@ def check_agreement(module: Any, place: Place) -> None:
         raise EdgeboundError(
             f"Training is misaligned across ranks: with two, the gradient of {name} differs from one rank's"
             f" at the same batch by {error:.1%} of its length, limit {LIMIT:.2%}.",
-            hint="A loss, a head or a block of your own may divide by a number that is one rank's alone, as its boxes:"
+            hint="A loss or a block of your own may divide by a number that one rank alone has, as its boxes:"
             " use torch.distributed.all_reduce on that number. Or train with train.ranks: 1.",
         )
 

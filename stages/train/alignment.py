@@ -2,7 +2,7 @@
 
 Ultralytics' loss divides what a rank's pictures lost by the target scores of these pictures alone. So a box
 counts more on a rank that has fewer of them, and the gradient is not that of one rank with all pictures. Here
-the sum of scores is taken over all ranks. By how much it is off otherwise: docs/log.md.
+the sum of scores is taken over all ranks. By how much it is off otherwise: docs/slurm.md.
 """
 
 from __future__ import annotations

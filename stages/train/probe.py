@@ -55,4 +55,5 @@ class Probe:
         from stages.train.session import probe
 
         progress(0, 1, "trying precisions")
-        return probe(self, inputs, out)
+        precisions, device, batch = probe(self.train, inputs, out, steps=self.steps)
+        return Probed(precisions=precisions, device=device, batch=batch)

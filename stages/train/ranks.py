@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -28,6 +29,7 @@ CRASHES = 3  # in a row, without a snapshot in between
 _LOOK_S = 0.2
 _END_S = 40.0  # torchrun gives its ranks 30 s
 _SAID_LINES = 4
+_TELLING = re.compile(r"\[rank\d+\]: [\w.]+(Error|Exception)\b|(exitcode|traceback) +: .*(Signal |SIG)")
 # A child that ends with its parent, and then becomes torchrun: ranks that outlive a killed run would write
 # their snapshots among those of the next one. prctl(PR_SET_PDEATHSIG = 1, SIGTERM = 15) holds on over exec.
 _END_WITH_PARENT = (
@@ -204,12 +206,10 @@ def _crashed(what: str, said: str, log: Path) -> EdgeboundError:
 
 
 def _last_words(log: Path) -> str:
-    """Give the last lines that are no part of torchrun's own account."""
-    lines = log.read_text("utf-8", "replace").splitlines()
-    errors_told = [
-        line.strip() for line in lines if "Error" in line or "Signal" in line or "exitcode" in line
-    ]
-    return " | ".join((errors_told or [line.strip() for line in lines if line.strip()])[-_SAID_LINES:])
+    """Give the last lines that tell what went wrong: an exception of a rank, or the signal that killed it."""
+    lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
+    told = [line for line in lines if _TELLING.match(line)]
+    return " | ".join(dict.fromkeys((told or lines)[-_SAID_LINES:]))
 
 
 def _free_port() -> int:

@@ -20,7 +20,6 @@ from stages.train.devices import check_devices, devices_of, first_device
 from stages.train.fitting import probe_trainer
 from stages.train.loop import make_trainer, run_to_end
 from stages.train.precisions import check_precision, tf32_kept
-from stages.train.probe import Probe, Probed
 from stages.train.qat import learned_of, see_that_it_can_be, split, strip
 from stages.train.settings import in_epochs, max_det, precision_of, ultralytics_settings
 from stages.train.snapshots import Snapshots, Tensors, check_room
@@ -78,18 +77,20 @@ def train(stage: Train, inputs: TrainInputs, out: Path, progress: Progress) -> T
     )
 
 
-def probe(stage: Probe, inputs: TrainInputs, out: Path) -> Probed:
-    """Run the stage that tries precisions, on the first of several devices."""
-    check_devices(stage.train.device)
-    settings = replace(stage.train, amp="fp32", ranks=1, device=stage.train.device.partition(",")[0])
+def probe(
+    train: Train, inputs: TrainInputs, out: Path, *, steps: int
+) -> tuple[tuple[PrecisionProbe, ...], str, int]:
+    """Try precisions on the first of several devices; give them, the device's name and the batch."""
+    check_devices(train.device)
+    settings = replace(train, amp="fp32", ranks=1, device=train.device.partition(",")[0])
     job = _job(settings, inputs, out, no_progress)
     start = load(job)
     course = make_course(job)
     trainer = make_trainer(course, ultralytics_settings(job.stage, course, end2end=start.module.end2end))
     trainer.model = start.module
     with tf32_kept():
-        precisions, batch = probe_trainer(trainer, steps=stage.steps)
-    return Probed(precisions=tuple(precisions), device=trainer.device_name, batch=batch)
+        precisions, batch = probe_trainer(trainer, steps=steps)
+    return tuple(precisions), trainer.device_name, batch
 
 
 def _job(stage: Train, inputs: TrainInputs, out: Path, progress: Progress) -> Job:
