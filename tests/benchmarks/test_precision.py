@@ -248,11 +248,13 @@ class TestPeers:
         with pytest.raises(AbsentError, match="--modelopt-python does not name a Python"):
             make_modelopt(task, None)
 
-    def test_a_python_without_modelopt_says_why(self, task):
-        with pytest.raises(
-            AbsentError, match=r"ModelOpt failed: ModuleNotFoundError: No module named 'modelopt'"
-        ):
-            make_modelopt(task, sys.executable)
+    def test_a_python_without_modelopt_says_why(self, task, tmp_path):
+        bare = tmp_path / "python"
+        bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')  # without any package
+        bare.chmod(0o755)
+
+        with pytest.raises(AbsentError, match="ModelOpt failed: ModuleNotFoundError: No module named"):
+            make_modelopt(task, bare)
 
 
 class TestCalibration:

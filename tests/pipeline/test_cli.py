@@ -92,7 +92,7 @@ class TestConfiguration:
             ("train.epochs=-1", "greater than or equal to 0"),
             ("train.imgsz=100", "multiple of 32"),
             ("train.imgsz=32", "greater than or equal to 64"),
-            ("train.batch=0", "greater than or equal to 1, or input should be -1"),
+            ("train.batch=0", "greater than or equal to 1, or input should be 'auto' or -1"),
             ("train.lr0=0", "greater than 0"),
             ("train.seed=-1", "greater than or equal to 0"),
             ("train.patience=-1", "greater than or equal to 0"),
