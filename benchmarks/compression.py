@@ -98,7 +98,7 @@ def _speed(bench: Bench, imgsz: int) -> dict[str, Any]:
     """Time FP32 of the baseline against INT8 of itself, of half its GMAC, and of each ratio, in turns."""
     _say(f"engines at {imgsz or 'the trained number of'} px")
     fp32, int8 = bench.engines("", imgsz)
-    half = f"prune.target_gmac={bench.half_gmac()}"
+    half = f"prune.target_gmac={bench.half_gmac():.5f}"
     names = ["int8", "half", *(f"{ratio:g}" for ratio in bench.plan.ratios)]
     cuts = [half, *(f"prune.ratio={ratio}" for ratio in bench.plan.ratios)]
     engines = (fp32, int8, *(bench.engines(cut, imgsz)[1] for cut in cuts))

@@ -72,7 +72,7 @@ class Bench:
             seed,
             f"model.weights={FAMILY}n.yaml",
             f"train.epochs={self.plan.epochs}",
-            f"prune.target_gmac={gmac}",
+            f"prune.target_gmac={gmac:.5f}",
             f"prune.steps={self.plan.steps}",
             "build.precision=int8",
         )
