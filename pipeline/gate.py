@@ -157,8 +157,8 @@ def _held_to(int8: Rung, rival: Rung, limit: float) -> Rung:
         f"{_p50_ms(rival):.2f} ms, limit {limit:.2f}"
     )
     verdict: Verdict = "pass" if speedup >= limit else "refuse"
-    if noise := _noise(int8) or _noise(rival):
-        verdict, reason = "inconclusive", f"whether INT8 is faster cannot be told: {noise}"
+    if doubt := _doubt(int8, rival, limit):
+        verdict, reason = "inconclusive", f"whether INT8 is faster cannot be told: {doubt}"
     check = replace(answer("speedup", verdict, reason, value=speedup), limit=limit)
     reasons = () if verdict == "pass" else (reason,)
     return replace(int8, verdict=verdict, reasons=reasons, checks=(*int8.checks, check))
@@ -171,12 +171,28 @@ def _choose(passing: Sequence[Rung], int8_min_speedup: float) -> Rung | None:
     if not rivals or fastest_first[0].precision != "int8":
         return fastest_first[0] if fastest_first else None
     speedup = _p50_ms(rivals[0]) / _p50_ms(fastest_first[0])
-    noisy = _noise(fastest_first[0]) or _noise(rivals[0])
-    return fastest_first[0] if speedup >= int8_min_speedup and not noisy else rivals[0]
+    doubt = _doubt(fastest_first[0], rivals[0], int8_min_speedup)
+    return fastest_first[0] if speedup >= int8_min_speedup and not doubt else rivals[0]
 
 
 def _passes(rung: Rung) -> bool:
     return rung.candidate and rung.verdict == "pass"
+
+
+def _doubt(rung: Rung, other: Rung, limit: float) -> str:
+    """Say why nobody can tell whether one is `limit` times as fast as another; empty where one can.
+
+    Both were timed in turns, so that the same noise hit both: it does not matter where it is smaller than the
+    difference, and the intervals of the medians say so.
+    """
+    noise = _noise(rung) or _noise(other)
+    if not noise or not rung.latency_ms or not other.latency_ms:
+        return noise
+    low, high = rung.latency_ms.p50_ci
+    other_low, other_high = other.latency_ms.p50_ci
+    faster = _p50_ms(other) >= limit * _p50_ms(rung)
+    settled = other_low >= limit * high if faster else other_high < limit * low
+    return "" if settled else noise
 
 
 def _noise(rung: Rung) -> str:
@@ -196,8 +212,8 @@ def _with_word_on(rung: Rung, ships: Rung, terms: Terms) -> Rung:
         return rung
     if terms.wish not in ("auto", rung.precision):
         return replace(rung, reasons=(f"passes, but {terms.wish} was asked for",))
-    if noise := _noise(rung) or _noise(ships):
-        return replace(rung, reasons=(f"passes, but whether it is faster cannot be told: {noise}",))
+    if doubt := _doubt(rung, ships, terms.limits.int8_min_speedup):
+        return replace(rung, reasons=(f"passes, but whether it is faster cannot be told: {doubt}",))
     speedup = _p50_ms(ships) / _p50_ms(rung)
     how = "is slower" if speedup < 1 else f"is only {speedup:.3f} times as fast"
     limit = "" if speedup < 1 else f", limit {terms.limits.int8_min_speedup:.2f}"

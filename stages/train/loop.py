@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -72,8 +72,18 @@ def _attempt(trainer: Trainer, start: Start) -> int:
         if not is_out_of_memory(exc) or trainer.course.place.ranks > 1:
             raise
         return max(int(trainer.batch_size), 1)
+    finally:
+        _end_loading(trainer)
     _clean(start)
     return 0
+
+
+def _end_loading(trainer: Trainer) -> None:
+    """End the processes that load pictures: PyTorch tells of a dead one again when the next of them ends."""
+    for name in ("train_loader", "test_loader"):
+        with suppress(RuntimeError):
+            if hasattr(trainer, name):
+                getattr(trainer, name).close()
 
 
 def _halved(batch: int) -> int:

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "edgebound"
 METRICS = "metrics.jsonl"
+_MLFLOW = {  # it tells its makers nothing, and a server that is not there does not hold up training
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
 STEPS_AN_EPOCH = 50  # lines; a week of training must not fill the disk with them
 
 
@@ -168,7 +173,8 @@ def check_tracking(tracking: Tracking) -> None:
         (tracking.mlflow, "mlflow.tracking", "mlflow"),
     ):
         if wanted:
-            os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # noqa: TID251  (read when it is imported)
+            for name, value in _MLFLOW.items():
+                os.environ.setdefault(name, value)  # noqa: TID251  (MLflow reads its switches there)
             _import(package, extra)
 
 

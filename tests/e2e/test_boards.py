@@ -142,7 +142,7 @@ def test_a_receipt_is_judged_by_the_profile_of_the_users_own_that_it_was_made_fo
     project: Path, board: Path, tmp_path: Path
 ) -> None:
     profile = tmp_path / "my-orin.yaml"
-    shutil.copy(PROFILES / "orin.yaml", profile)
+    profile.write_text((PROFILES / "orin.yaml").read_text().replace("name: orin\n", "name: my-orin\n"))
     first = run(project, BY_HAND, "--target", str(profile))
     receipt = work_off(project / first.document["targets"]["my-orin"]["kit"], board)
 

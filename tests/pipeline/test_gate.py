@@ -419,6 +419,36 @@ def test_int8_that_was_asked_for_and_is_no_faster_is_refused() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("fp32_ci", "int8_ci", "ships"),
+    [
+        ((7.0, 9.0), (3.5, 4.5), "int8"),  # at worst 1.56 times as fast
+        ((4.2, 9.0), (3.5, 4.5), "fp32"),  # at worst 0.93 times: nobody can tell
+    ],
+)
+def test_noise_does_not_matter_where_it_is_smaller_than_the_difference(
+    fp32_ci: tuple[float, float], int8_ci: tuple[float, float], ships: str
+) -> None:
+    slow = replace(timed(8.0, noise="it jumps"), p50_ci=fp32_ci)
+    fast = replace(timed(4.0, noise="it jumps"), p50_ci=int8_ci)
+
+    judgement = judge(ladder(fp32={"latency_ms": slow}, int8={"latency_ms": fast}), TERMS)
+
+    assert judgement.ships is not None
+    assert judgement.ships.precision == ships
+
+
+@pytest.mark.parametrize(("high", "verdict"), [(8.5, "refuse"), (30.0, "inconclusive")])
+def test_an_int8_that_was_asked_for_is_refused_for_its_speed_only_where_noise_allows(
+    high: float, verdict: str
+) -> None:
+    slow = replace(timed(9.0, noise="it jumps"), p50_ci=(8.0, 10.0))
+    rival = replace(timed(8.0, noise="it jumps"), p50_ci=(7.5, high))
+    rungs = ladder(fp32={"latency_ms": rival}, int8={"latency_ms": slow})
+
+    assert judge(rungs, replace(TERMS, wish="int8")).verdict == verdict
+
+
 def test_int8_that_was_asked_for_ships_where_it_is_faster_or_alone() -> None:
     asked = replace(TERMS, wish="int8")
 

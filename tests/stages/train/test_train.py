@@ -1,9 +1,5 @@
 """Training for real, on pictures of 64 px."""
 
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +10,7 @@ from stages.artifact import Artifact
 from stages.checkpoint import load_module
 from stages.export import Export, ExportInputs
 from stages.stage import no_progress
-from stages.train import Tracking, Train, Trained, TrainInputs
+from stages.train import Train, Trained, TrainInputs
 from stages.weights import find_weights
 from stages.yolo import load_checkpoint
 from targets.errors import EdgeboundError, UsageError
@@ -24,19 +20,6 @@ pytestmark = pytest.mark.slow  # they load torch, and train or export
 
 Drawn = tuple[Artifact, Artifact]
 EXACT = {"nbs": 4, "close_mosaic": 1}  # with no gradient carried from batch to batch, resuming is exact
-ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
-TRAIN_6 = f"""
-import sys
-from pathlib import Path
-from stages.artifact import Artifact
-from stages.stage import no_progress
-from stages.train import Train, TrainInputs
-index, pictures, weights = (Artifact.of(Path(path)) for path in sys.argv[1:4])
-inputs = TrainInputs(index=index, pictures=pictures, weights=weights)
-stage = Train(epochs=6, imgsz=64, batch=4, device="cpu", overrides={EXACT!r})
-trained = stage.run(inputs, Path(sys.argv[4]), no_progress)
-print(trained.checkpoint.digest, len(trained.epochs))
-"""
 
 
 @pytest.fixture
@@ -102,22 +85,18 @@ def test_the_same_seed_gives_the_same_bytes(drawn: Drawn, small: Artifact, tmp_p
     assert first.checkpoint.digest != other.checkpoint.digest
 
 
-@pytest.mark.parametrize(
-    "end_to_end", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["raw", "end to end"]
-)
-def test_training_that_was_interrupted_ends_with_the_same_bytes(
-    end_to_end: bool, drawn: Drawn, small: Artifact, tmp_path: Path
+def test_a_training_of_two_heads_that_was_interrupted_ends_with_the_same_bytes(
+    drawn: Drawn, tmp_path: Path
 ) -> None:
-    weights = find_weights("yolo26n.yaml", tmp_path, tmp_path) if end_to_end else small
-    whole = train(drawn, weights, tmp_path / "whole", epochs=4)
-    for stop_at in (0.4, 1.5, 3.1):
-        with pytest.raises(KeyboardInterrupt):
-            train(drawn, weights, tmp_path / "pieces", epochs=4, stop_at=stop_at)
+    weights = find_weights("yolo26n.yaml", tmp_path, tmp_path)
+    whole = train(drawn, weights, tmp_path / "whole", epochs=3)
+    with pytest.raises(KeyboardInterrupt):
+        train(drawn, weights, tmp_path / "pieces", epochs=3, stop_at=1.5)
 
-    pieces = train(drawn, weights, tmp_path / "pieces", epochs=4)
+    pieces = train(drawn, weights, tmp_path / "pieces", epochs=3)
 
     assert pieces.checkpoint.digest == whole.checkpoint.digest
-    assert [epoch.epoch for epoch in pieces.epochs] == [1, 2, 3, 4]
+    assert [epoch.epoch for epoch in pieces.epochs] == [1, 2, 3]
     assert [epoch.box_loss for epoch in pieces.epochs] == [epoch.box_loss for epoch in whole.epochs]
 
 
@@ -214,7 +193,6 @@ def test_a_loss_that_is_no_number_stops_training(drawn: Drawn, small: Artifact, 
         ({"imgsz": 100}, "imgsz: 100", "Set train.imgsz to 96"),
         ({"device": "first"}, "names no device", "`cpu`"),
         ({"amp": "fp16"}, "fp16 needs an NVIDIA GPU", "auto or fp32"),
-        ({"tracking": Tracking(mlflow="http://localhost:1")}, "mlflow is not installed", "edgebound[mlflow]"),
         ({"lr0": 7.0}, "lr0", "usage/cfg"),
         ({"overrides": {"mosaic": "much"}}, "mosaic", "usage/cfg"),
         ({"overrides": {"mosiac": 1}}, "mosiac", "mosaic"),
@@ -239,24 +217,3 @@ def test_weights_for_other_classes_are_refused_without_training(
 
     with pytest.raises(UsageError, match="the weights know 80 classes, the data set has 3"):
         train(drawn, weights, tmp_path / "out", epochs=0)
-
-
-@pytest.mark.slow
-def test_training_that_is_killed_at_any_moment_goes_on(drawn: Drawn, small: Artifact, tmp_path: Path) -> None:
-    whole = train(drawn, small, tmp_path / "whole", epochs=6)
-    command = [
-        sys.executable,
-        "-c",
-        TRAIN_6,
-        *map(str, (drawn[0].path, drawn[1].path, small.path, tmp_path / "out")),
-    ]
-    for epoch in (1, 2, 3, 4):
-        process = subprocess.Popen(command, env=ONE_THREAD)
-        while process.poll() is None and not list((tmp_path / "out").glob(f"snapshots/epoch-{epoch:05d}.pt")):
-            time.sleep(0.01)
-        process.kill()
-        process.wait()
-
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=ONE_THREAD)
-
-    assert done.stdout.split() == [whole.checkpoint.digest, "6"]
