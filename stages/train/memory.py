@@ -23,6 +23,7 @@ MOST = 1024  # pictures at once; Ultralytics' own bound
 _OUT_OF_MEMORY = (
     "out of memory",
     "can't allocate memory",  # PyTorch's allocator on a CPU
+    "could not create a primitive",  # oneDNN on a CPU
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
 )

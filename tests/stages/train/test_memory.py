@@ -27,7 +27,7 @@ from stages.train import Train, TrainInputs
 def limit(done, total, note=""):
     if not limited:
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + 20 * 2**20,) * 2)
+        resource.setrlimit(resource.RLIMIT_AS, (used + 120 * 2**20,) * 2)
         limited.append(True)
 
 limited = []
