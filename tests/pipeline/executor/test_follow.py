@@ -50,9 +50,19 @@ def error_of(one: Watched, requeues: int = 0) -> EdgeboundError:
     return found
 
 
-def runs(one: Watched) -> bool:
+def is_in(state: str, one: Watched) -> bool:
     found = find_jobs([one.job.called])
-    return one.job.called in found and found[one.job.called].state == "RUNNING"
+    return one.job.called in found and found[one.job.called].state == state
+
+
+def runs(one: Watched) -> bool:
+    return is_in("RUNNING", one)
+
+
+def start_again(one: Watched, slurm: Slurm) -> None:
+    """Let a job that is back in the queue start: Slurm lets it wait for two minutes."""
+    wait_until(lambda: is_in("PENDING", one))
+    slurm.ask("scontrol", "update", f"jobid={one.number}", "starttime=now")
 
 
 def wait_until(holds: Callable[[], bool], timeout_s: float = 60) -> None:
@@ -117,8 +127,7 @@ def test_before_its_time_limit_a_job_goes_back_into_the_queue_and_goes_on(
     )
     one = submitted(program, hours=1 / 60)  # a minute, so Slurm warns at once
     wait_until(lambda: runs(one))
-    wait_until(lambda: not runs(one))
-    slurm.ask("scontrol", "update", f"jobid={one.number}", "starttime=now")
+    start_again(one, slurm)
 
     followed(one)
 
@@ -146,7 +155,7 @@ def test_a_job_that_has_to_make_room_goes_on_later(submitted: Submit, slurm: Slu
 
     urgent = submitted("print('urgent')", name="urgent", partition="urgent", nodes=2, cpus=4)
     followed(urgent)
-    slurm.ask("scontrol", "update", f"jobid={one.number}", "starttime=now")
+    start_again(one, slurm)
     followed(one)
 
     assert one.report_file.read_text() == "done\n"
