@@ -206,6 +206,13 @@ def _measurement(rung: Rung, terms: Terms) -> Iterator[Check]:
         yield hold("memory", memory, limit=budgets.memory_mib, unit="MiB")
 
 
+def was_timed(rung: Rung) -> bool:
+    """Say whether a judged candidate has a latency that counts: of its own device, recent, undoubted."""
+    evidence = {"device", "latency", "age of the latency", "state of the board"}
+    answers = [check.verdict for check in rung.checks if check.measure in evidence]
+    return bool(answers) and all(verdict == "pass" for verdict in answers)
+
+
 def _p99(latency: LatencyFigures, limit_ms: float) -> Iterator[Check]:
     low, high = latency.p99_ci
     # A report cannot carry infinity: too few runs to know the upper end are NaN there, and still open.

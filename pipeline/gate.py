@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.answers import answer
-from pipeline.checks import Terms, Wish, checks_of
+from pipeline.checks import Terms, Wish, checks_of, was_timed
 from pipeline.ladder import Rung, RunReport, TargetResult, Verdict
 from pipeline.limits import Gate
 from targets.errors import EdgeboundError
@@ -140,13 +140,19 @@ def _answer_for_ancestors(rung: Rung, forms: Mapping[str, Rung]) -> Rung:
 
 
 def _hold_to_speedup(rungs: Sequence[Rung], terms: Terms) -> dict[str, Rung]:
-    """Give the INT8 engines that were asked for by name, pass, and have to be worth their loss (D3)."""
+    """Give the INT8 engines that were asked for by name, and have to be worth their loss (D3).
+
+    One whose accuracy is open is held to it as well: what is known to be too slow needs no more pictures.
+    """
     rivals = [rung for rung in rungs if _passes(rung) and rung.precision != "int8"]
     if terms.wish != "int8" or not rivals:
         return {}
     rival = min(rivals, key=_p50_ms)
-    int8 = [rung for rung in rungs if _passes(rung) and rung.precision == "int8"]
-    return {rung.id: _held_to(rung, rival, terms.limits.int8_min_speedup) for rung in int8}
+    return {
+        rung.id: _held_to(rung, rival, terms.limits.int8_min_speedup)
+        for rung in rungs
+        if rung.candidate and rung.precision == "int8" and rung.verdict != "refuse" and was_timed(rung)
+    }
 
 
 def _held_to(int8: Rung, rival: Rung, limit: float) -> Rung:
@@ -161,7 +167,12 @@ def _held_to(int8: Rung, rival: Rung, limit: float) -> Rung:
         verdict, reason = "inconclusive", f"whether INT8 is faster cannot be told: {doubt}"
     check = replace(answer("speedup", verdict, reason, value=speedup), limit=limit)
     reasons = () if verdict == "pass" else (reason,)
-    return replace(int8, verdict=verdict, reasons=reasons, checks=(*int8.checks, check))
+    return replace(
+        int8,
+        verdict=worst((int8.verdict, verdict)),
+        reasons=(*reasons, *int8.reasons),
+        checks=(*int8.checks, check),
+    )
 
 
 def _choose(passing: Sequence[Rung], int8_min_speedup: float) -> Rung | None:

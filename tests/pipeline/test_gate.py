@@ -438,6 +438,26 @@ def test_noise_does_not_matter_where_it_is_smaller_than_the_difference(
     assert judgement.ships.precision == ships
 
 
+def test_an_int8_that_was_asked_for_and_is_too_slow_is_refused_even_if_its_accuracy_is_open() -> None:
+    rungs = ladder(int8={"p50": 9.0, "drift_pt": 1.0, "drift_ci_pt": (0.5, 2.0)})
+
+    judgement = judge(rungs, replace(TERMS, wish="int8"))
+
+    assert judgement.verdict == "refuse"
+    assert "times as fast as openvino fp32" in judgement.reasons[0]
+    assert "drift 1.00 pt" in judgement.reasons[1]
+
+
+@pytest.mark.parametrize(
+    "unproven",
+    [{"simulated": True}, {"measured_at": None}, {"doubts": ("clocks moved",)}, {"latency_ms": None}],
+)
+def test_a_latency_that_does_not_count_refuses_nothing(unproven: dict[str, object]) -> None:
+    rungs = ladder(int8={"p50": 9.0, **unproven})
+
+    assert judge(rungs, replace(TERMS, wish="int8")).verdict == "inconclusive"
+
+
 @pytest.mark.parametrize(("high", "verdict"), [(8.5, "refuse"), (30.0, "inconclusive")])
 def test_an_int8_that_was_asked_for_is_refused_for_its_speed_only_where_noise_allows(
     high: float, verdict: str
