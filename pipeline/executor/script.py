@@ -11,17 +11,22 @@ from pipeline.resources import ExecutorSection, Resources
 
 WARNING_S = 60  # before the time limit, for the last checkpoint and the way back into the queue
 TIME_IS_UP = "time"
+_GRACE_S = 5  # between the end of the work and that of its shell
 
 # Slurm's warning comes to this shell alone (B:), before the time limit, and at a preemption where the cluster
 # sends it (PreemptParameters=send_user_signal). `wait` ends at each signal, so it is asked until the work has
 # ended. A verdict is a job that went well, whatever it is: the report has it, and the next jobs may run.
+# Where Slurm takes a job's place, its work may be killed a moment before this shell is. That is no end to be
+# written down, as the job comes back; so the shell waits for its own end first.
 _BODY = """
 result={result}
 rm -f "$result.exit"
 warned=
-trap 'warned=yes; kill -TERM "$work"' USR1
+work=
+trap 'warned=yes; [ -z "$work" ] || kill -TERM "$work"' USR1
 {command} > "$result.json" &
 work=$!
+[ -z "$warned" ] || kill -TERM "$work"
 while kill -0 "$work" 2>/dev/null; do wait "$work"; done
 wait "$work"
 code=$?
@@ -32,6 +37,7 @@ if [ "$warned" ]; then
   fi
   code={time_is_up}
 fi
+case "$code" in 137|143) sleep {grace_s} ;; esac
 echo "$code" > "$result.exit.part"
 mv "$result.exit.part" "$result.exit"
 case "$code" in 0|3|4|5) exit 0 ;; esac
@@ -54,6 +60,7 @@ def script(job: Job, executor: ExecutorSection, *, folder: Path, start: Path) ->
         command=_command(job, executor, start),
         requeues=executor.requeues,
         time_is_up=TIME_IS_UP,
+        grace_s=_GRACE_S,
     )
     head = [f"#SBATCH {option}" for option in _options(job, result)]
     exports = [f"export {name}={shlex.quote(value)}" for name, value in executor.environment.items()]

@@ -1,6 +1,8 @@
 """What sbatch is given."""
 
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -89,3 +91,35 @@ def test_a_script_is_good_bash() -> None:
 
     assert subprocess.run(["bash", "-n"], input=text, text=True).returncode == 0
     assert "export A='it'\"'\"'s'\nmodule load cuda\n" in text
+
+
+def started(folder: Path, program: str) -> "subprocess.Popen[bytes]":
+    """Start the script of a job that runs a program, as Slurm does on a node."""
+    job = Job(
+        name="toy", target="", words=(sys.executable, "-c", program), resources=Resources(), called="toy"
+    )
+    file = folder / "toy.sh"
+    file.write_text(script(job, ExecutorSection(), folder=folder, start=folder))
+    return subprocess.Popen(["bash", str(file)], stderr=subprocess.DEVNULL)
+
+
+KILLS_ITSELF = "import os, signal; open('ready', 'w').close(); os.kill(os.getpid(), signal.SIGTERM)"
+
+
+def test_work_that_slurm_kills_just_before_its_shell_leaves_no_exit_code_behind(tmp_path: Path) -> None:
+    shell = started(tmp_path, KILLS_ITSELF)
+    while not (tmp_path / "ready").exists():
+        time.sleep(0.01)
+    time.sleep(0.5)  # Slurm's two signals lie some milliseconds apart
+    shell.terminate()
+    shell.wait()
+
+    assert not (tmp_path / "toy.exit").exists()
+
+
+@pytest.mark.slow
+def test_work_that_is_killed_alone_has_ended_all_the_same(tmp_path: Path) -> None:
+    shell = started(tmp_path, KILLS_ITSELF)
+
+    assert shell.wait() == 1
+    assert (tmp_path / "toy.exit").read_text() == "143\n"
