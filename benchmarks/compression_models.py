@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from benchmarks.stored import artifacts_of
+from benchmarks.stored import artifacts_of, run_pipeline
 from stages.artifact import Artifact
 from stages.gmac import count_cost
 from stages.weights import find_weights
 
-ROOT = Path(__file__).resolve().parent.parent
 FAMILY = "yolov8"
 SMALL_WIDTH = 0.15
 """Width multiple of an unpruned model with 0.494 of the GMAC of the n size, whose own is 0.25."""
-_JUDGED = {0, 3, 4}  # exit codes of a run that came to its end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,18 +126,5 @@ class Bench:
 
     def _run(self, seed: int, *settings: str, until: str = "") -> dict[str, Any]:
         every = (*self.plan.settings(seed), *settings)
-        command = ["pipeline", "run", "--target", "cpu", "--demo", "--json"]
-        command += [part for one in every for part in ("--set", one)]
-        command += ["--until", until] if until else []
-        done = subprocess.run(
-            [sys.executable, "-m", *command],
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=False,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
-        if done.returncode not in _JUDGED:
-            sys.exit(f"{' '.join(command)} in {self.folder} ended with {done.returncode}")
-        report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return report
+        stop = ("--until", until) if until else ()
+        return run_pipeline(self.folder, "--demo", *(part for one in every for part in ("--set", one)), *stop)

@@ -27,7 +27,8 @@ import numpy as np
 
 from benchmarks.peers import OneByOne
 from benchmarks.precision_measure import OURS
-from benchmarks.precision_sets import ROOT, say
+from benchmarks.precision_sets import say
+from benchmarks.stored import ROOT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from benchmarks.evaluator import CONF, IOU, MAX_DET
-from benchmarks.stored import artifacts_of
+from benchmarks.stored import ROOT, artifacts_of, run_pipeline
 from stages.artifact import Artifact
 from stages.dataset import Dataset, Picture, load_dataset
 from targets.model import ModelSpec, load_model_spec
 
-ROOT = Path(__file__).resolve().parent.parent
 TEST_DATA = Path(os.environ.get("EDGEBOUND_TEST_DATA", ROOT.parent / "shared" / "data")).resolve()
-_JUDGED = {0, 3, 4}  # exit codes of a run that came to its end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +103,7 @@ def prepare(case: Case, folder: Path) -> Subject:
     folder.mkdir(parents=True, exist_ok=True)
     if case.real:
         (folder / "pipeline.yaml").write_text(case.config(), encoding="utf-8")
-    report = _run(case, folder)
+    report = run_pipeline(folder, "--until", "build", *case.arguments)  # judged here, by other rules
     artifact = artifacts_of(report, folder)
     onnx = artifact("export", "onnx")
     return Subject(
@@ -127,20 +122,3 @@ def prepare(case: Case, folder: Path) -> Subject:
 def say(text: str) -> None:
     """Tell people how far the benchmark is."""
     print(f"precision: {text}", file=sys.stderr, flush=True)
-
-
-def _run(case: Case, folder: Path) -> dict[str, Any]:
-    """Run the pipeline up to its engines; this benchmark judges them by itself."""
-    command = ["pipeline", "run", "--target", "cpu", "--until", "build", "--json", *case.arguments]
-    done = subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    if done.returncode not in _JUDGED:
-        sys.exit(f"{' '.join(command)} in {folder} ended with {done.returncode}")
-    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return report

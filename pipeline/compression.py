@@ -158,7 +158,7 @@ def _timed(work: _Work, origin: Variant, ratio: float) -> Point:
     """See how fast the model is when it is cut by a ratio; 0 leaves it whole."""
     if not ratio:
         speed = work.speedometer.slowest(origin.model, "uncut")
-        return Point(ratio=0.0, latency_ms=speed.ms, latency_source=speed.source)
+        return _with_speed(Point(ratio=0.0), speed)
     goal = _at(work.section, ratio)
     cut = _cut(work, origin.model, goal.stage, label=_words(goal))
     speed = work.speedometer.slowest(cut.checkpoint, _words(goal))
@@ -171,9 +171,7 @@ def _sized(ratio: float, cut: Pruned) -> Point:
     )
 
 
-def _with_speed(point: Point, speed: Speed | None) -> Point:
-    if speed is None:
-        return point
+def _with_speed(point: Point, speed: Speed) -> Point:
     return replace(point, latency_ms=speed.ms, latency_source=speed.source)
 
 
@@ -196,8 +194,7 @@ def _point(work: _Work, origin: Variant, ratio: float) -> Point:
         label=f"{label} against pytorch fp32",
     )
     sized = replace(_sized(ratio, cut), gmac_before=whole.gmac_before)
-    known = work.speedometer.knows_all()
-    timed = _with_speed(sized, work.speedometer.slowest(cut.checkpoint, label) if known else None)
+    timed = _with_speed(sized, work.speedometer.slowest(cut.checkpoint, label))
     return replace(timed, drift_pt=compared.drift_pt, drift_ci_pt=compared.drift_ci_pt)
 
 

@@ -6,6 +6,7 @@ engine is built and measured; elsewhere the cost model says what is the least th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -61,12 +62,8 @@ class Speedometer:
     step: Step
     host: str
 
-    def knows_all(self) -> bool:
-        """Say whether the latency on each target can be told."""
-        return all(map(is_told, self.profiles.values()))
-
     def slowest(self, checkpoint: Artifact, label: str) -> Speed:
-        """Give the speed on the target that takes longest.
+        """Give the speed on the target that takes longest; NaN where that of one cannot be told.
 
         Args:
             checkpoint: As `stages.checkpoint` writes it.
@@ -75,6 +72,8 @@ class Speedometer:
         Raises:
             EdgeboundError: It cannot be exported, quantized or built.
         """
+        if not all(map(is_told, self.profiles.values())):
+            return Speed(ms=math.nan, source="")
         exported = self.step(self.config.export, ExportInputs(checkpoint=checkpoint), label=label)
         bool(exported)  # in a preview: what follows depends on it
         speeds = [self._speed(profile, exported.onnx, label) for profile in self.profiles.values()]
