@@ -139,9 +139,10 @@ def test_a_latency_is_reached_by_the_smallest_cut_whose_engine_is_measured_to_be
     (chosen,) = (point for point in tried.values() if point["chosen"])
 
     assert result.code in {0, 3, 4}, result.said
+    # Which that is depends on how busy the machine is at the moment; uncut, where it has become faster.
+    within = [ratio for ratio, point in tried.items() if point["latency_ms"] <= 0.8 * measured]
     assert 0.0 in tried
-    assert chosen["ratio"] > 0
-    assert chosen["latency_ms"] <= 0.8 * measured
+    assert chosen["ratio"] == min(within)
     assert chosen["latency_source"] == "measured, openvino fp32 on cpu"
 
 

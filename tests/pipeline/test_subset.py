@@ -98,7 +98,7 @@ class TestSearch:
         assert (found is None) == (unlimited is None)
         if found is not None and unlimited is not None:
             cost = {one.name: one.saving for one in choices}
-            assert sum(cost[name] for name in found) >= sum(cost[name] for name in unlimited)
+            assert math.fsum(cost[name] for name in found) >= math.fsum(cost[name] for name in unlimited)
             assert len(found) <= next(
                 length
                 for length in range(len(choices))
