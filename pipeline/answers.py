@@ -6,7 +6,7 @@ Each question is asked as "is it within the limit?", so that NaN never passes.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.figures import Interval
 from pipeline.rung import Check, Verdict
@@ -24,12 +24,22 @@ class Estimate:
         interval: 95 %; None where the figure is exact, or nobody knows.
         spread: Standard deviation over resamples of the pictures, in the same unit.
         pictures: On how many it rests.
+        promised: Other figures say that this one was measured, so it can only have been lost.
     """
 
     value: float
     interval: Interval | None = None
     spread: float = math.nan
     pictures: int = 0
+    promised: bool = False
+
+    @property
+    def was_lost(self) -> bool:
+        """Say whether a part of it is gone, which no measurement leaves behind."""
+        if not self.interval:
+            return self.promised and math.isnan(self.value)
+        low, high = map(math.isnan, self.interval)
+        return low != high or (math.isnan(self.value) and (self.promised or not low))
 
 
 def hold(measure: str, found: Estimate, *, limit: float, unit: str = "") -> Check:
@@ -37,6 +47,8 @@ def hold(measure: str, found: Estimate, *, limit: float, unit: str = "") -> Chec
     value = found.value
     low, high = found.interval or (value, value)
     verdict = _verdict(value, low, high, limit)
+    if found.was_lost:
+        return lose(measure, limit, unit)
     if any(map(math.isnan, (value, low, high, limit))):
         reason = f"{measure} was not measured, limit {_say(limit, unit, 2)}"
     else:
@@ -79,6 +91,13 @@ def _too_few(found: Estimate, limit: float) -> str:
     step = 10 ** max(0, math.floor(math.log10(needed)) - 1)  # two figures: it is an estimate
     about = math.ceil(needed / step) * step
     return f"about {about} validation pictures would settle it, there are {found.pictures}"
+
+
+def lose(measure: str, limit: float = _NO_LIMIT, unit: str = "") -> Check:
+    """Answer that a figure was measured and is gone: a damaged report is no better one."""
+    reason = f"a figure of {measure} is lost: what was measured with it is there"
+    lost = answer(measure, "refuse", reason, value=math.nan, unit=unit)
+    return replace(lost, limit=limit)
 
 
 def leave_open(measure: str, reason: str, value: float = math.nan, unit: str = "") -> Check:

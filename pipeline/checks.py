@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Literal
 
-from pipeline.answers import Estimate, answer, hold, leave_open
+from pipeline.answers import Estimate, answer, hold, leave_open, lose
 from pipeline.figures import Interval
 from pipeline.limits import Limits
 from pipeline.rung import Check, ClassFigures, LatencyFigures, Rung
@@ -79,6 +79,8 @@ def _hold_loss(measure: str, rung: Rung, loss: Loss, limit: float) -> Check:
 
 def _accuracy(rung: Rung, *, is_baseline: bool) -> Check:
     value = rung.map50_95
+    if math.isnan(value) and not is_baseline and not math.isnan(rung.drift_pt):
+        return lose("mAP50-95")
     if math.isnan(value):
         return leave_open("mAP50-95", "mAP50-95 was not measured")
     if not 0 <= value <= 1:
@@ -96,14 +98,19 @@ def _classes(rung: Rung, baseline: Rung, limit: float) -> Iterator[Check]:
     if not evaluated:
         yield leave_open("AP50 loss by class", "no class was evaluated")
     for each in rung.classes:
-        if each.boxes:
+        if not _is_absent(each):
             yield _class_loss("AP50 loss", rung, each, limit)
     # Of 80 classes many may be absent: one answer for all of them, not one each.
-    if absent := [each.name for each in rung.classes if not each.boxes]:
+    if absent := [each.name for each in rung.classes if _is_absent(each)]:
         reason = f"no box in the validation pictures: {_list(absent)}"
         yield leave_open("classes without a box", reason)
     if missing := [each.name for each in baseline.classes if each.name not in evaluated]:
         yield leave_open("classes not evaluated", f"classes not evaluated: {_list(missing)}")
+
+
+def _is_absent(each: ClassFigures) -> bool:
+    """Say whether a class has no box in the validation pictures, so that nobody can tell its loss."""
+    return not each.boxes and math.isnan(each.ap50_loss_pt)
 
 
 def _class_loss(measure: str, rung: Rung, each: ClassFigures, limit: float) -> Check:
@@ -137,19 +144,21 @@ def _threshold(rung: Rung, limit: float) -> Check:
     measure = "shift of the best threshold"
     if rung.threshold is None:
         return hold(measure, Estimate(value=math.nan), limit=limit)
-    ends = sorted(map(abs, rung.threshold.interval))
     low, high = rung.threshold.interval
-    nearest, furthest = (0.0, ends[1]) if low <= 0 <= high else ends
-    if math.isnan(low + high):
-        nearest = furthest = math.nan
+    nearest, furthest = abs(low), abs(high)
+    if low <= 0 <= high:
+        nearest, furthest = 0.0, max(nearest, furthest)
+    elif nearest > furthest:
+        nearest, furthest = furthest, nearest
     estimate = _estimate(rung, abs(rung.threshold.shift), (nearest, furthest))
     return hold(measure, estimate, limit=limit)
 
 
 def _scores(rung: Rung, limit: float) -> Check:
-    distance = rung.true_scores.distance if rung.true_scores else None
-    value = math.nan if distance is None else distance
-    return hold("distance of right scores", Estimate(value=value), limit=limit)
+    found = rung.true_scores
+    value = math.nan if found is None or found.distance is None else found.distance
+    promised = found is not None and None not in (found.baseline, found.candidate)
+    return hold("distance of right scores", Estimate(value=value, promised=promised), limit=limit)
 
 
 def _as_deployed(rung: Rung, limits: Limits) -> Iterator[Check]:
@@ -193,8 +202,10 @@ def _measurement(rung: Rung, terms: Terms) -> Iterator[Check]:
     if rung.simulated and not terms.limits.accept_simulated:
         yield leave_open("device", "simulated: not measured on the device itself")
         return  # its latency says nothing, for or against
-    if rung.latency_ms is None or not 0 < rung.latency_ms.p50 < math.inf:
+    if rung.latency_ms is None:
         yield leave_open("latency", "latency was not measured")
+    elif _was_lost(rung.latency_ms):
+        yield lose("latency", unit="ms")
     else:
         yield _freshness(rung.measured_at, terms)
         if rung.doubts:
@@ -202,8 +213,15 @@ def _measurement(rung: Rung, terms: Terms) -> Iterator[Check]:
         elif budgets.p99_ms is not None:
             yield from _p99(rung.latency_ms, budgets.p99_ms)
     if budgets.memory_mib is not None:
-        memory = Estimate(value=rung.memory_mib)
+        # One process tells both: `stages.verify.measure`, `targets.agent.measure`.
+        memory = Estimate(value=rung.memory_mib, promised=not math.isnan(rung.startup_ms))
         yield hold("memory", memory, limit=budgets.memory_mib, unit="MiB")
+
+
+def _was_lost(latency: LatencyFigures) -> bool:
+    """Say whether a part of a latency is gone. The upper end of an interval may be: too few runs to know."""
+    low, high = map(math.isnan, latency.p50_ci)
+    return not 0 < latency.p50 < math.inf or (low and not high)
 
 
 def was_timed(rung: Rung) -> bool:
@@ -220,7 +238,8 @@ def _p99(latency: LatencyFigures, limit_ms: float) -> Iterator[Check]:
     if latency.noise:
         yield leave_open("p99", f"p99 cannot be believed: {latency.noise}", latency.p99, "ms")
         return
-    estimate = Estimate(value=latency.p99, interval=(low, upper))
+    lost = math.isnan(low) and not math.isnan(latency.p50_ci[0])  # both come from the same samples
+    estimate = Estimate(value=latency.p99, interval=(low, math.inf if lost else upper))
     yield hold("p99", estimate, limit=limit_ms, unit="ms")
     if latency.n < MIN_RUNS:
         yield leave_open("timed runs", f"{latency.n} timed runs, a p99 needs {MIN_RUNS}", latency.n)

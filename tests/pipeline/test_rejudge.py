@@ -1,9 +1,12 @@
 """Judging a stored report again: other limits, an aged measurement, and reports that are not whole."""
 
+import copy
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,9 +14,10 @@ from pipeline.ladder import Failure, RunReport
 from pipeline.rejudge import Rules, load_rules, rejudge
 from pipeline.report import load_report
 from pipeline.report.load import parse_report
+from stages.evaluation.scores import ThresholdShift
 from targets.errors import ConfigError, EdgeboundError, UsageError
 from tests.pipeline.commands import invoke
-from tests.pipeline.sample_report import AT, sample_run, sample_target
+from tests.pipeline.sample_report import AT, sample_ladder, sample_run, sample_target
 
 MEASURED = datetime.fromisoformat(AT)
 SOON = MEASURED + timedelta(minutes=10)
@@ -155,7 +159,7 @@ def test_gate_exits_as_run_does_and_prints_the_judged_report(stored: Path) -> No
         (lambda text: "[]", 1),
         (lambda text: text.replace('"schema": 2', '"schema": 3'), 1),
         (lambda text: text.replace('"verdict": "pass"', '"verdict": "fine"'), 1),
-        (lambda text: text.replace('"drift_pt": 0.59', '"drift_pt": null'), 4),
+        (lambda text: text.replace('"drift_pt": 0.59', '"drift_pt": null'), 3),
         (lambda text: text.replace('"drift_pt": 0.59', '"drift_pt": "0.1"'), 1),
     ],
     ids=["truncated", "empty", "a list", "newer", "unknown verdict", "no drift", "drift is text"],
@@ -173,3 +177,92 @@ def test_a_report_that_is_not_whole_never_passes(stored: Path, damage, code: int
 def test_a_report_is_read_back_as_it_was(stored: Path) -> None:
     assert load_report(stored.parent).to_json() == stored.read_text()
     assert Rules().gate.of("cpu") == Rules().gate.of("orin")
+
+
+# ------------------------------------------------------------------------------- what is taken away
+
+LENIENT = {
+    "onnx_drift_pt": 100, "int8_drift_pt": 100, "drift_pt": 100, "class_ap50_loss_pt": 100,
+    "size_loss_pt": 100, "f1_threshold_shift": 1, "score_distance": 1, "recall_loss_pt": 100,
+    "precision_loss_pt": 100, "lost_detections_pt": 100, "int8_min_speedup": 0.01,
+}  # fmt: skip
+REFUSING = {
+    "drift_pt": 1, "int8_drift_pt": 1, "class_ap50_loss_pt": 1, "size_loss_pt": 1, "f1_threshold_shift": 0.01,
+    "score_distance": 0.01, "recall_loss_pt": 1, "precision_loss_pt": 1, "lost_detections_pt": 1,
+    "memory_mib": 100, "p99_ms": 0.01, "int8_min_speedup": 50,
+}  # fmt: skip
+
+
+def lossy_run() -> RunReport:
+    """Give a run whose INT8 is worse than its baseline in everything that the gate asks about."""
+    target = sample_target(
+        *sample_ladder(
+            loss_pt=3.0,
+            step_pt=3.0,
+            threshold=ThresholdShift(baseline=0.41, candidate=0.36, shift=-0.05, interval=(-0.06, -0.04)),
+            memory_mib=600.0,
+            startup_ms=90.0,
+        )
+    )
+    return sample_run(cpu=replace(target, profile={**target.profile, "budgets": {}}))
+
+
+def shortened(value: Any) -> Any:
+    """Give a document whose long lists, as the samples of a latency, have two items."""
+    if isinstance(value, dict):
+        return {key: shortened(item) for key, item in value.items() if key not in {"checks", "curves"}}
+    if isinstance(value, list):
+        return [shortened(item) for item in (value[:2] if len(value) > 6 else value)]
+    return value
+
+
+def numbers(value: object, path: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
+    """Give the place of each number."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from numbers(item, (*path, key))
+    elif isinstance(value, list):
+        for place, item in enumerate(value):
+            yield from numbers(item, (*path, place))
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield path
+
+
+def without(document: Any, path: tuple[object, ...], *, key_too: bool) -> str:
+    """Give the document as JSON without one number: null in its place, or not even its name."""
+    whole = copy.deepcopy(document)
+    place = whole
+    for step in path[:-1]:
+        place = place[step]
+    if key_too and isinstance(place, dict):
+        del place[path[-1]]
+    else:
+        place[path[-1]] = None
+    return json.dumps(whole)
+
+
+def rules(run: RunReport, **limits: float) -> Rules:
+    settings = (f"gate.{name}={value}" for name, value in {**LENIENT, **limits}.items())
+    return load_rules(run, None, ("build.precision=int8", *settings), folder=Path())
+
+
+@pytest.mark.slow  # 150 reports are read for each
+@pytest.mark.parametrize("key_too", [False, True], ids=["null", "no key"])
+def test_a_refused_candidate_gains_nothing_by_the_removal_of_any_number(key_too: bool) -> None:
+    document = shortened(json.loads(lossy_run().to_json()))
+    run = parse_report(json.dumps(document))
+    refusing = {limit: rules(run, **{limit: value}) for limit, value in REFUSING.items()}
+    ladder = document["targets"]["cpu"]["ladder"]
+    (place,) = (place for place, rung in enumerate(ladder) if rung["id"] == "openvino-int8")
+    paths = list(numbers(ladder[place], ("targets", "cpu", "ladder", place)))
+
+    assert rejudge(run, rules(run), now=SOON).verdict == "pass"
+    assert {rejudge(run, one, now=SOON).verdict for one in refusing.values()} == {"refuse"}
+    assert len(paths) > 100
+    for path in paths:
+        try:
+            less = parse_report(without(document, path, key_too=key_too))
+        except EdgeboundError:
+            continue
+        better = {name for name, one in refusing.items() if rejudge(less, one, now=SOON).verdict != "refuse"}
+        assert not better, path
