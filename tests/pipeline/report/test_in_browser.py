@@ -25,6 +25,7 @@ from pipeline.ladder import RunReport
 from pipeline.report.gallery import album_of
 from pipeline.report.html import page
 from stages.quantize import LeftInFloat
+from tests.pipeline.report.keys import keyboard
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
@@ -166,6 +167,37 @@ def test_tables_sort_both_ways(tmp_path: Path) -> None:
     answers, _ = visit(sample_run(), tmp_path)
 
     assert (answers["up"], answers["down"], answers["sort"]) == ("hole", "stain", "descending")
+
+
+def test_the_tab_key_walks_over_everything_that_can_be_used_and_enter_uses_it(tmp_path: Path) -> None:
+    report = searched_run()
+    file = tmp_path / "report.html"
+    file.write_text(page(report, album_of(report, tmp_path)), encoding="utf-8")
+    assert CHROMIUM
+
+    with keyboard(CHROMIUM, FLAGS, tmp_path / "profile") as keys:
+        keys.open(file)
+        keys.say("window.wanted = [...document.querySelectorAll('th button, a, summary')]"
+                 ".filter((one) => one.checkVisibility())")  # fmt: skip
+        wanted = list(range(keys.say("wanted.length")))
+        reached: list[int] = []
+        while len(reached) < 500 and wanted[-1] not in reached:
+            keys.press("Tab")
+            reached.append(keys.say("wanted.indexOf(document.activeElement)"))
+        keys.say("window.sorter = wanted.find((one) => one.textContent === 'class'); sorter.focus()")
+        keys.press("Enter")
+        once = keys.say("sorter.closest('th').getAttribute('aria-sort')")
+        keys.press("Enter")
+        twice = keys.say("sorter.closest('th').getAttribute('aria-sort')")
+        keys.say("window.fold = document.querySelector('summary'); window.was = fold.parentElement.open;"
+                 " fold.focus()")  # fmt: skip
+        keys.press("Enter")
+        turned = keys.say("fold.parentElement.open !== was")
+
+    assert len(wanted) > 10
+    assert [place for place in reached if place >= 0] == wanted  # all, once, in the order of the page
+    assert {once, twice} == {"ascending", "descending"}
+    assert turned is True
 
 
 def test_the_keyboard_reaches_everything_that_can_be_used_and_shows_where_it_is(tmp_path: Path) -> None:
