@@ -26,7 +26,7 @@ def test_harmless_changes_are_not_refused(drawn):
     subject, baseline = drawn
     harmless = (gate_changes.jitter(baseline, 0.02, 0), gate_changes.disorder(baseline, 0.002, 0))
 
-    said, losses = gate_rates.verdicts(subject, baseline, iter(harmless), samples=1, what="harmless")
+    said, losses = gate_rates.verdicts(subject, baseline, iter(harmless), what="harmless")
 
     assert max(map(abs, losses)) < 0.2
     assert said == {"pass": 2}
@@ -41,7 +41,7 @@ def test_true_drifts_of_twice_the_limit_do_not_pass(drawn):
     )
     drifts = (gate_changes.drift_by(subject, baseline, change, most) for change, most in changes)
 
-    said, losses = gate_rates.verdicts(subject, baseline, drifts, samples=1, what="drift")
+    said, losses = gate_rates.verdicts(subject, baseline, drifts, what="drift")
 
     assert losses == pytest.approx([2 * gate_changes.LIMIT_PT] * 3, rel=gate_changes.WITHIN)
     assert said["pass"] == 0
