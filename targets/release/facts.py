@@ -1,4 +1,4 @@
-"""`release.json`: what a release says of an engine. Signed with it, and repeated in annotations to choose by."""
+"""`release.json`: what a release says of an engine, signed with it; annotations repeat it, to choose by."""
 
 import json
 import re
@@ -161,9 +161,8 @@ def chosen_by(given: Mapping[str, str]) -> ReleaseFacts:
     """
     ours = {name[len(PREFIX) :]: value for name, value in given.items() if name.startswith(PREFIX)}
     try:
-        record = {one.name: _parse(one.name, ours.pop(one.name, "")) for one in fields(ReleaseFacts)}
-        if ours:
-            raise ValueError(f"{PREFIX}{min(ours)} is not known")
+        unset = dict.fromkeys(_FIELDS, "")
+        record = {name: _parse(name, text) for name, text in dict(unset, **ours).items()}
         facts = load_record(ReleaseFacts, json.dumps(record))
     except (ValueError, RecursionError) as exc:
         raise RegistryError(f"The annotations of a release cannot be read: {exc}", hint=_AGAIN) from exc
@@ -182,11 +181,12 @@ def _say(value: Any) -> str:
 
 
 _TEXTS = tuple(one.name for one in fields(ReleaseFacts) if one.type in (str, "str"))
+_FIELDS = tuple(one.name for one in fields(ReleaseFacts))
 _LISTS = ("l4t", "overrides")
 
 
 def _parse(name: str, text: str) -> Any:
-    if name in _TEXTS:
+    if name in _TEXTS or name not in _FIELDS:
         return text
     if not text:
         return [] if name in _LISTS else None
