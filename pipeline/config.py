@@ -15,6 +15,7 @@ from pipeline.sections import (
     ModelSection,
     PruneSection,
     QuantizeSection,
+    ReleaseSection,
     VerifySection,
 )
 from pipeline.yaml_file import Source, load_source, override, parse
@@ -45,6 +46,7 @@ class Config:
     build: BuildSection = field(default_factory=BuildSection)
     verify: VerifySection = field(default_factory=VerifySection)
     gate: Gate = field(default_factory=Gate)
+    release: ReleaseSection = field(default_factory=ReleaseSection)
     executor: ExecutorSection = field(default_factory=ExecutorSection)
     demo: Render | None = None
 
