@@ -1,0 +1,44 @@
+"""Options of the commands that talk to registries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from targets.registry.access import Access
+
+Ca = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca", exists=True, dir_okay=False, help="Certificates (PEM) to trust beside the system's."
+    ),
+]
+PlainHttp = Annotated[
+    list[str] | None,
+    typer.Option("--plain-http", help="Host[:port] that may be spoken to without TLS. Repeatable."),
+]
+Trust = Annotated[
+    Path | None,
+    typer.Option(
+        "--trust",
+        exists=True,
+        dir_okay=False,
+        help="Trust policy; default: $EDGEBOUND_TRUST, ~/.config/edgebound or /etc/edgebound.",
+    ),
+]
+
+
+def environment_of(context: typer.Context) -> Mapping[str, str]:
+    """Give the environment that `main` passed on; in tests, the one that they give."""
+    return dict(context.obj or {})
+
+
+def access_of(environment: Mapping[str, str], ca: Path | None, plain_http: Sequence[str] | None) -> Access:
+    """Give how to reach registries."""
+    from targets.registry.access import Access
+
+    return Access(environment=environment, ca=ca, plain_http=tuple(plain_http or ()))
