@@ -1,4 +1,4 @@
-"""`proof/expected.json`: what the engine found on the shipped pictures where it was judged, and how fast it was."""
+"""`proof/expected.json`: what the engine found on the shipped pictures where it was judged, and how fast."""
 
 import math
 from dataclasses import dataclass
