@@ -1,4 +1,4 @@
-"""Attached: the signatures that refer to an artifact, held against its files before one of them is fetched."""
+"""Attached: the signatures that refer to an artifact, held against its files before one is fetched."""
 
 from datetime import datetime
 from itertools import islice
@@ -12,7 +12,7 @@ from targets.trust.bundle import BUNDLE_TYPE, MAX_BUNDLE, Signed
 from targets.trust.policy import Policy
 
 MOST = 32
-"""Signatures of one artifact that are looked at: each costs a verification, and whoever may push could add more."""
+"""Signatures of one artifact that are looked at; whoever may push could add more, and each takes time."""
 
 
 class Attached(NamedTuple):

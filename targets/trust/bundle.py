@@ -54,8 +54,8 @@ def verify_bundle(bundle: bytes, keys: Iterable[PublicKey]) -> Signed:
     candidates = [key for key in keys if key.hint == hint]
     if not candidates:
         raise TrustError(
-            f"A signature is of a key that is not trusted here (its hint is {hint[:16]}…).",
-            hint="`pipeline key trust` adds a key to the trust policy, if you got it from somebody you trust.",
+            f"A signature is of a key that is not trusted here (its hint: {hint[:16]!r}).",
+            hint="`pipeline key trust` adds a key that you have from somebody you trust to the trust policy.",
         )
     for key in candidates:
         if verify(key, message, signature):

@@ -80,7 +80,7 @@ class Policy:
         if not found:
             raise TrustError(
                 f"The trust policy has no key for channel {channel!r}.",
-                hint=f"pipeline key trust KEY.pub.pem --channel {channel} adds one; it is for {self._known()}.",
+                hint=f"pipeline key trust KEY.pub.pem --channel {channel} adds one; it knows {self._known()}.",
             )
         return found
 
@@ -99,6 +99,7 @@ class Policy:
         if not bundles:
             raise TrustError("There is no signature.", hint="Ask who released it to sign it.")
         reasons: List[str] = []
+        hint = ""
         for bundle in bundles:
             try:
                 return _check(bundle, keys, now)
