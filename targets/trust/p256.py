@@ -1,6 +1,6 @@
 """P-256: ECDSA signatures over SHA-256 verified with the standard library, for boards that have nothing else.
 
-SEC 1 v2, section 4.1.4; the curve is secp256r1 of SEC 2. Nothing is secret here, so no constant time is needed.
+SEC 1 v2, section 4.1.4; the curve is secp256r1 of SEC 2. Nothing is secret here, so times may differ.
 """
 
 import base64

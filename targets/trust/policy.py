@@ -80,7 +80,7 @@ class Policy:
         if not found:
             raise TrustError(
                 f"The trust policy has no key for channel {channel!r}.",
-                hint=f"pipeline key trust KEY.pub.pem --channel {channel} adds one; it knows {self._known()}.",
+                hint=f"pipeline key trust KEY.pub.pem --channel {channel} adds one; it has {self._known()}.",
             )
         return found
 
