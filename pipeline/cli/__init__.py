@@ -20,6 +20,7 @@ from pipeline.cli.check import check
 from pipeline.cli.compare import compare
 from pipeline.cli.detect import detect
 from pipeline.cli.gate import gate
+from pipeline.cli.key import key_app
 from pipeline.cli.options import (
     HERE,
     Baseline,
@@ -53,6 +54,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(store_app, name="store")
+app.add_typer(key_app, name="key")
 
 
 @app.command()
@@ -222,4 +224,4 @@ def main() -> None:
     # torch's threads spin while they wait for each other. Where they share the cores with other work, a
     # training step on 2 threads took 8 to 20 times as long as on one (docs/log.md); sleeping costs little.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    app()
+    app(obj=dict(os.environ))  # for the commands that talk to registries, or sign
