@@ -39,6 +39,7 @@ from pipeline.cli.options import (
     say,
 )
 from pipeline.cli.plan import plan
+from pipeline.cli.release import release
 from pipeline.cli.store import store_app
 from pipeline.cli.targets import targets
 
@@ -167,6 +168,9 @@ app.command()(gate)
 
 
 app.command()(bisect)
+
+
+app.command()(release)
 
 
 @app.command()

@@ -100,7 +100,7 @@ def clear(
     used = {one for each in cleared for one in each.overrides}
     wanted = {rule for each in held for rule in each.rules}
     idle = [one for one in overrides if one not in used and not any(_covers(one, rule) for rule in wanted)]
-    if idle:
+    if idle and (cleared or wanted):
         raise UsageError(
             f"--override {idle[0].rule} overrules nothing: it held back no engine of run {report.run}.",
             hint=f"Rules that hold something back: {', '.join(sorted(wanted)) or 'none'}.",
