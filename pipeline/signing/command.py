@@ -1,5 +1,6 @@
 """Command: signatures by another program, which reaches a key that we never see: a token, a key service."""
 
+import contextlib
 import os
 import shlex
 import signal
@@ -75,12 +76,14 @@ class CommandSigner:
             try:
                 out, err = process.communicate(message, timeout=self._patience_s)
             except subprocess.TimeoutExpired as exc:
+                _end(process)
                 raise TrustError(
                     f"{self._command!r} gave no signature in {self._patience_s:g} s.",
                     hint="Does it wait for a password? Run it by hand.",
                 ) from exc
-            finally:
+            except BaseException:
                 _end(process)
+                raise
         if process.returncode:
             said = err.decode(errors="replace").strip()[-500:] or "nothing on stderr"
             raise TrustError(f"{self._command!r} ended with {process.returncode}: {said}", hint=_HOW)
@@ -88,5 +91,5 @@ class CommandSigner:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    if process.poll() is None:
+    with contextlib.suppress(ProcessLookupError):  # it ended by itself, and so did all that it started
         os.killpg(process.pid, signal.SIGKILL)
