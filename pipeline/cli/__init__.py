@@ -39,9 +39,12 @@ from pipeline.cli.options import (
     say,
 )
 from pipeline.cli.plan import plan
+from pipeline.cli.pull import pull
+from pipeline.cli.registry import Ca, PlainHttp, Trust, ways_of
 from pipeline.cli.release import release
 from pipeline.cli.store import store_app
 from pipeline.cli.targets import targets
+from pipeline.cli.verify import verify
 
 if TYPE_CHECKING:
     from pipeline.ladder import RunReport
@@ -60,6 +63,7 @@ app.add_typer(key_app, name="key")
 
 @app.command()
 def run(  # noqa: PLR0913
+    context: typer.Context,
     *,
     target: Target = None,
     config: Config = None,
@@ -67,6 +71,9 @@ def run(  # noqa: PLR0913
     settings: Set = None,
     until: Until = None,
     baseline: Baseline = None,
+    trust: Trust = None,
+    ca: Ca = None,
+    plain_http: PlainHttp = None,
     executor: Executor = "local",
     root: Root = HERE,
     as_json: Json = False,
@@ -80,11 +87,13 @@ def run(  # noqa: PLR0913
     - `pipeline run --demo`
     - `pipeline run --target cpu --target cpu-ort --set train.epochs=50`
     - `pipeline run --target cpu --baseline 20260504-093012-7f3a`
+    - `pipeline run --target cpu --baseline registry.example/team/steel:stable --trust trust.json`
     - `pipeline run --target orin --json | tail -n 1 | jq -r .verdict`
     """
     from pipeline.baseline import load_baseline
     from pipeline.config import load_config
     from pipeline.executor import find_executor
+    from pipeline.fetched import local_baseline
     from pipeline.kits import Order
     from pipeline.profiles import find_profiles
     from pipeline.progress import display
@@ -93,6 +102,8 @@ def run(  # noqa: PLR0913
     with errors(as_json=as_json):
         import_from(root)
         profiles = find_profiles(target or ["cpu"])
+        if baseline:
+            baseline = local_baseline(root, baseline, ways_of(context, trust, ca, plain_http))
         request = Request(
             config=load_config(config, settings or [], demo=demo, folder=root),
             profiles=profiles,
@@ -156,6 +167,12 @@ app.command()(kit)
 
 
 app.command()(accept)
+
+
+app.command()(pull)
+
+
+app.command()(verify)
 
 
 app.command()(detect)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from pipeline.fetched import Ways
     from targets.registry.access import Access
 
 Ca = Annotated[
@@ -42,3 +43,14 @@ def access_of(environment: Mapping[str, str], ca: Path | None, plain_http: Seque
     from targets.registry.access import Access
 
     return Access(environment=environment, ca=ca, plain_http=tuple(plain_http or ()))
+
+
+def ways_of(
+    context: typer.Context, trust: Path | None, ca: Path | None, plain_http: Sequence[str] | None
+) -> Ways:
+    """Give how to get at a release, and whom to believe."""
+    from pipeline.fetched import Ways
+    from targets.trust.policy import find_policy
+
+    environment = environment_of(context)
+    return Ways(access=access_of(environment, ca, plain_http), policy=find_policy(trust, environment))

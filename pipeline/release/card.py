@@ -104,8 +104,18 @@ def _measured(about: Subject) -> Iterator[str]:
         line = _line(cleared)
         yield from (_row(rung, ships=rung.id == cleared.rung.id) for rung in line)
         pictures = cleared.rung.pictures
-        yield ""
+        yield from ("", _timed(about.report, cleared))
         yield f"mAP on {pictures} validation pictures; drift is the loss against the trained model, in 0.01."
+
+
+def _timed(report: RunReport, cleared: Cleared) -> str:
+    """Say on what an engine was timed."""
+    board = cleared.result.board
+    if board is None:
+        return f"Timed on {plain(report.host.get('cpu', 'a machine that is not known'))}."
+    words = ("board", "JetPack", "runtime", "power mode")
+    known = [f"{word} {board.facts[word]}" for word in words if word in board.facts]
+    return f"Built and timed on {_list(known)}; the receipt is part of the release."
 
 
 def _line(cleared: Cleared) -> list[Rung]:

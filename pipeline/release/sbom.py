@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import packages_distributions
+from importlib.metadata import version as version_of
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -16,8 +18,6 @@ from pipeline.release.licence import Licence, licence_of
 from pipeline.release.parts import Engine
 from targets.release.facts import ReleaseFacts
 
-_PACKAGES = {"cv2": "opencv-python", "yaml": "PyYAML", "google": "protobuf"}
-"""Packages by the module that a run's versions name, where they differ."""
 _SPDX_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")  # one licence; expressions have blanks
 _DIGEST = "edgebound:digest"
 
@@ -105,19 +105,21 @@ def _data(report: RunReport) -> dict[str, Any]:
 
 
 def _libraries(versions: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Give the packages that made it. They are not needed where it runs."""
+    """Give the packages that made it. They are not needed where it runs.
+
+    A run names modules. Which package that was is known where the same version is installed here.
+    """
+    packages = packages_distributions()
     for module, version in sorted(versions.items()):
-        package = _PACKAGES.get(module, module.replace("_", "-"))
-        found = {
-            "type": "library",
-            "bom-ref": f"pkg:pypi/{package.lower()}@{version}",
-            "name": package,
-            "version": version,
-            "scope": "excluded",
-            "purl": f"pkg:pypi/{package.lower()}@{version}",
-        }
+        found = {"type": "library", "name": module, "version": version, "scope": "excluded"}
+        package = next((one for one in packages.get(module, ()) if version_of(one) == version), "")
+        if not package:
+            yield {**found, "bom-ref": f"module:{module}@{version}"}
+            continue
+        purl = f"pkg:pypi/{package.lower().replace('_', '-')}@{version}"
+        known = {**found, "name": package, "bom-ref": purl, "purl": purl}
         stated = licence_of(package)
-        yield {**found, "licenses": [_licence(stated)]} if stated else found
+        yield {**known, "licenses": [_licence(stated)]} if stated else known
 
 
 def _licence(name: str, *, spdx: bool = True) -> dict[str, Any]:
