@@ -16,7 +16,8 @@ from targets.errors import DataError, UsageError
 from targets.model import ModelSpec, load_model_spec
 from targets.postprocess import decode
 from targets.preprocess import letterbox
-from targets.release.place import admit, find_place
+from targets.release.admit import admit
+from targets.release.place import find_place
 from targets.runtimes import find_runtime
 
 if TYPE_CHECKING:

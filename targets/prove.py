@@ -65,6 +65,11 @@ class Audit:
     root: Path = Path("/")
 
 
+def timed(seconds: float) -> BoardWork:
+    """Say how an engine is timed within so many seconds."""
+    return BoardWork(runs=1000, seconds=seconds, warmup_runs=20, warmup_s=min(seconds, 1.0))
+
+
 def worst(checks: Sequence[Check]) -> Verdict:
     """Give the verdict on all."""
     return min((check.verdict for check in checks), key=list(CODES).index, default="error")
