@@ -11,6 +11,7 @@ from pipeline.profiles import find_profile
 from pipeline.resources import ExecutorSection
 from pipeline.sections import (
     BuildSection,
+    CacheSection,
     DistillSection,
     ModelSection,
     PruneSection,
@@ -47,6 +48,7 @@ class Config:
     verify: VerifySection = field(default_factory=VerifySection)
     gate: Gate = field(default_factory=Gate)
     release: ReleaseSection = field(default_factory=ReleaseSection)
+    cache: CacheSection = field(default_factory=CacheSection)
     executor: ExecutorSection = field(default_factory=ExecutorSection)
     demo: Render | None = None
 

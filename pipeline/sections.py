@@ -171,3 +171,22 @@ class ReleaseSection:
     name: str = ""
     license: str = ""
     pictures: Annotated[int, Ge(0), Le(32)] = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheSection:
+    """The shared cache: a repository where machines find results of steps that another has made.
+
+    Attributes:
+        remote: `host/name`, or `oci:folder`; empty: none.
+        push: `auto` puts there what was made here if there is a key; `true` asks for one.
+        key: File of the private key that signs, of the project; empty: `EDGEBOUND_SIGNING_KEY`, if it is set.
+        ca: File of certificates (PEM) to trust beside the system's.
+        plain_http: Hosts, with their ports, that may be spoken to without TLS.
+    """
+
+    remote: str = ""
+    push: Literal["auto"] | bool = "auto"
+    key: str = ""
+    ca: str = ""
+    plain_http: tuple[str, ...] = ()

@@ -102,13 +102,15 @@ def run(  # noqa: PLR0913
     with errors(as_json=as_json):
         import_from(root)
         profiles = find_profiles(target or ["cpu"])
+        ways = ways_of(context, trust, ca, plain_http)
         if baseline:
-            baseline = local_baseline(root, baseline, ways_of(context, trust, ca, plain_http))
+            baseline = local_baseline(root, baseline, ways)
         request = Request(
             config=load_config(config, settings or [], demo=demo, folder=root),
             profiles=profiles,
             folder=root,
             until=until or "",
+            ways=ways,
             baseline=load_baseline(root, baseline, profiles) if baseline else None,
             order=Order(
                 config=str(config or ""),
