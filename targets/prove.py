@@ -11,8 +11,14 @@ from targets.errors import DataError, EdgeboundError, EvidenceError, UsageError
 from targets.kit import BoardWork
 from targets.latency import interval, noise, percentile, time_in_turns
 from targets.release.check import Release, check_all_files, check_signature
-from targets.release.expected import FILE_NAME as EXPECTED
-from targets.release.expected import PICTURES, Expected, ExpectedBox, ExpectedPicture, Tolerance, load
+from targets.release.expected import (
+    PICTURES,
+    Expected,
+    ExpectedBox,
+    ExpectedPicture,
+    Tolerance,
+    read_expected,
+)
 from targets.release.facts import ReleaseFacts, has_expired
 from targets.release.place import find_place
 from targets.trust.policy import Policy
@@ -104,8 +110,7 @@ def _checks(folder: Path, audit: Audit) -> Iterator[Check]:
     yield _guarded("signature", lambda: _check_signature(folder, audit, found))
     (release,) = found
     yield _guarded("files", lambda: _check_files(release))
-    path = folder / EXPECTED
-    expected = load(path.read_text(encoding="utf-8"), path)
+    expected = read_expected(folder)
     yield _guarded("outputs", lambda: _check_outputs(folder, expected))
     yield _guarded("latency", lambda: _check_latency(release, expected, audit))
 
@@ -260,7 +265,7 @@ def _check_latency(release: Release, expected: Expected, audit: Audit) -> Check:
     reason, hint = _excuse(release.facts, expected, audit.root, noise(samples, steady=steady))
     if reason or low <= limit:
         return Check("latency", "inconclusive", f"{said}; {reason or 'it is too near to tell'}", hint)
-    return Check("latency", "refuse", said, "Is the device in the power mode that the receipt names?")
+    return Check("latency", "refuse", said, "Does something else run, or is the power mode another one?")
 
 
 def _excuse(facts: ReleaseFacts, expected: Expected, root: Path, noisy: str) -> Tuple[str, str]:
@@ -294,5 +299,5 @@ def _time(engine: Path, work: BoardWork) -> Tuple[Tuple[float, ...], bool]:
     manifest, size = open_engine(engine), load_model_spec(engine).input
     image = np.random.default_rng(0).random((1, 3, size.height, size.width), np.float32)
     with find_runtime(manifest.runtime).open(engine, manifest.profile) as infer:
-        (timing,) = time_in_turns([infer], [[image]], work, progress=lambda _done, _total: None)
+        (timing,) = time_in_turns([infer], [image], work, progress=lambda _done, _total: None)
     return timing.latency.samples, timing.steady

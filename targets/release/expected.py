@@ -122,6 +122,20 @@ def load(text: str, source: Path) -> Expected:
     return expected
 
 
+def read_expected(release: Path) -> Expected:
+    """Read the file of a release.
+
+    Raises:
+        ModelError: It is missing, or is no such file.
+    """
+    path = release / FILE_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as exc:
+        raise ModelError(f"{path} cannot be read: {exc}", hint=_AGAIN) from exc
+    return load(text, path)
+
+
 def _problems(expected: Expected) -> Iterator[str]:
     tolerance = expected.tolerance
     shares = {

@@ -17,8 +17,7 @@ from targets.registry.reference import Reference
 from targets.registry.repository import Moved, Source, unheard
 from targets.release.check import MANIFEST, MAX_FACTS, check_all_files, check_signature
 from targets.release.choose import AUTO, Candidate, candidates, choose, look, objections
-from targets.release.expected import FILE_NAME as EXPECTED
-from targets.release.expected import load as load_expected
+from targets.release.expected import read_expected
 from targets.release.facts import FILE_NAME as FACTS
 from targets.release.facts import RELEASE_TYPE, ReleaseFacts, has_expired, load, when
 from targets.release.place import ENGINE, PREVIOUS, RELEASES, SIGNATURE, linked
@@ -253,5 +252,4 @@ def _refuse_engine(place: Path, facts: ReleaseFacts) -> None:
             f"{' '.join(stated)}.",
             hint="Ask for the release to be made again.",
         )
-    expected = place / EXPECTED
-    load_expected(expected.read_text(encoding="utf-8", errors="replace"), expected)
+    read_expected(place)
