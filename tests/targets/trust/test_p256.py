@@ -125,6 +125,23 @@ def test_integers_at_the_edges_are_judged_as_openssl_does(r: int, s: int) -> Non
     assert verify(public(7), MESSAGE, signature) is openssl_says(public(7), MESSAGE, signature)
 
 
+@pytest.mark.parametrize("which", [0, 1])
+def test_an_integer_with_a_zero_before_it_is_refused_as_openssl_refuses_it(which: int) -> None:
+    def spelt(number: int, padding: int) -> bytes:
+        digits = bytes(padding) + number.to_bytes((number.bit_length() + 8) // 8, "big")
+        return bytes([2, len(digits)]) + digits
+
+    many = (decode_dss_signature(signed(13)) for _ in range(1000))
+    pair = next(one for one in many if one[which] < 2**255)  # so that a zero fits
+
+    for padding in (0, 1):
+        body = b"".join(spelt(number, padding * (place == which)) for place, number in enumerate(pair))
+        content = bytes([0x30, len(body)]) + body
+        assert len(content) <= MAX_SIGNATURE
+        assert verify(public(13), MESSAGE, content) is (padding == 0)
+        assert openssl_says(public(13), MESSAGE, content) is (padding == 0)
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     place=st.integers(0, 80),
