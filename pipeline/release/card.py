@@ -195,5 +195,5 @@ def _list(names: Sequence[str], most: int = 20) -> str:
 
 def plain(text: str) -> str:
     """Give text that Markdown shows as it is: names of classes and reasons are no markup."""
-    escaped = "".join(_ENTITIES.get(one, one) for one in printable(" ".join(text.split())))
-    return _SPECIAL.sub(r"\\\1", escaped)
+    escaped = _SPECIAL.sub(r"\\\1", printable(" ".join(text.split())))
+    return "".join(_ENTITIES.get(one, one) for one in escaped)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from importlib.metadata import packages_distributions
 from importlib.metadata import version as version_of
 from typing import Any
@@ -109,7 +110,7 @@ def _libraries(versions: Mapping[str, str]) -> Iterator[dict[str, Any]]:
 
     A run names modules. Which package that was is known where the same version is installed here.
     """
-    packages = packages_distributions()
+    packages = _packages()
     for module, version in sorted(versions.items()):
         found = {"type": "library", "name": module, "version": version, "scope": "excluded"}
         package = next((one for one in packages.get(module, ()) if version_of(one) == version), "")
@@ -120,6 +121,12 @@ def _libraries(versions: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         known = {**found, "name": package, "bom-ref": purl, "purl": purl}
         stated = licence_of(package)
         yield {**known, "licenses": [_licence(stated)]} if stated else known
+
+
+@cache
+def _packages() -> Mapping[str, Sequence[str]]:
+    """Give the installed packages by the modules that they bring; a second's work."""
+    return packages_distributions()
 
 
 def _licence(name: str, *, spdx: bool = True) -> dict[str, Any]:

@@ -130,7 +130,7 @@ def _report(target: TargetResult, data: Dataset, wish: str) -> RunReport:
         host={"cpu": "AMD EPYC", "os": "Linux 6.1.0 x86_64"},
         settings={
             "model": {"weights": "yolo11n.pt"},
-            "train": {"tracking": {"mlflow": "https://me:password@mlflow.example/x"}},
+            "train": {"tracking": {"mlflow": "https://me:hunter22@mlflow.example/x"}},
             "gate": {},
             "build": {"precision": wish},
             "demo": None,
