@@ -196,7 +196,14 @@ def find_policy(
     if environment.get("XDG_CONFIG_HOME") or home:
         config = Path(environment.get("XDG_CONFIG_HOME") or Path(str(home)) / ".config")
         places.insert(0, config / "edgebound" / "trust.json")
-    return next((place for place in places if place.exists()), None)
+    return next((place for place in places if _is_there(place)), None)
+
+
+def _is_there(place: Path) -> bool:
+    try:
+        return place.exists()
+    except OSError:  # a home that this user may not look into, or that is no path
+        return False
 
 
 def _refuse_keys(policy: Policy) -> None:

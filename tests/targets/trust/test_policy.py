@@ -196,6 +196,7 @@ def test_the_policy_is_looked_for_in_order(tmp_path: Path) -> None:
     assert find_policy(None, {}, tmp_path) == machine
     assert find_policy(None, {**home, "XDG_CONFIG_HOME": str(tmp_path / "none")}, tmp_path) == machine
     assert find_policy(None, {**home, "XDG_CONFIG_HOME": str(user.parents[1])}, tmp_path) == user
+    assert find_policy(None, {"XDG_CONFIG_HOME": "x" * 5000}, tmp_path) == machine
 
 
 def test_a_policy_that_is_named_is_not_looked_for_elsewhere(tmp_path: Path) -> None:
