@@ -19,6 +19,8 @@ from stages.data import Prepared
 from targets.profile import TargetProfile
 from targets.registry.access import Access
 
+NO_WAYS = Ways(access=Access(), policy=None)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -42,7 +44,7 @@ class Request:
     order: Order = field(default_factory=Order)
     receipts: Mapping[str, Path] = field(default_factory=dict)
     baseline: Baseline | None = None
-    ways: Ways = field(default_factory=lambda: Ways(access=Access(), policy=None))
+    ways: Ways = field(default_factory=lambda: NO_WAYS)
 
 
 @dataclass
