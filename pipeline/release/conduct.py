@@ -139,7 +139,7 @@ def release(order: Order, judged: Judged, shelf: Shelf) -> Released:
         engines=engines,
         held=judged.held,
         licence=find_licence(order.section.license, order.root),
-        reference=str(order.reference),
+        reference=_shown(order.reference),
         key_id=shelf.signer.key_id,
         pictures=order.section.pictures,
     )
@@ -178,6 +178,13 @@ def _already(before: tuple[Descriptor, Mapping[str, ReleaseFacts]], held: Sequen
         manifests={one.target: digest for digest, one in facts.items()},
         held=tuple(held),
         already=True,
+    )
+
+
+def _shown(reference: Reference) -> str:
+    """Give where a release is for those who read its card: of a folder its name, wherever it lies here."""
+    return str(
+        replace(reference, place=Path(reference.place).name) if reference.kind == "folder" else reference
     )
 
 
