@@ -125,6 +125,17 @@ def test_integers_at_the_edges_are_judged_as_openssl_does(r: int, s: int) -> Non
     assert verify(public(7), MESSAGE, signature) is openssl_says(public(7), MESSAGE, signature)
 
 
+@pytest.mark.parametrize("added", [b"\x00", b"\x05\x00", b"\x02\x00", b"\xff\xff"])
+def test_what_stands_within_a_signature_after_its_integers_is_refused(added: bytes) -> None:
+    many = (signed(13) for _ in range(1000))
+    good = next(one for one in many if len(one) + len(added) <= MAX_SIGNATURE)
+
+    longer = bytes([0x30, len(good) - 2 + len(added)]) + good[2:] + added
+
+    assert verify(public(13), MESSAGE, good)
+    assert verify(public(13), MESSAGE, longer) is openssl_says(public(13), MESSAGE, longer) is False
+
+
 @pytest.mark.parametrize("which", [0, 1])
 def test_an_integer_with_a_zero_before_it_is_refused_as_openssl_refuses_it(which: int) -> None:
     def spelt(number: int, padding: int) -> bytes:
