@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Optional
 
+from targets.engine import FILE_NAME as MANIFEST
 from targets.errors import TrustError
 from targets.release.place import Place
 
@@ -28,6 +29,8 @@ def admit(place: Place, trust: Optional[Path], *, allow_unsigned: bool) -> None:
         from targets.release.check import admit_release  # loads what a run's own engines do not need
 
         admit_release(place.release, trust, allow_unsigned=allow_unsigned)
+    elif not (place.engine / MANIFEST).exists():
+        return  # it is no engine, which is told better by whoever opens it
     elif not allow_unsigned and LOCAL not in place.engine.resolve().parts:
         raise TrustError(
             f"{place.engine} is not signed, and not of a run of this machine.",

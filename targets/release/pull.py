@@ -24,6 +24,7 @@ from targets.release.place import ENGINE, PREVIOUS, RELEASES, SIGNATURE, linked
 from targets.release.state import State, load_state, save_state
 from targets.release.switch import (
     INCOMING,
+    clear,
     install,
     locked,
     prune,
@@ -230,6 +231,7 @@ def _bring(source: Source, chosen: Candidate, attached: Attached, order: Order) 
     place = order.folder / INCOMING / short(chosen.manifest.digest)
     if place.is_symlink():
         raise RegistryError(f"{place} is a link; nothing is written through it.", hint="Take it away.")
+    clear(order.folder, but=place.name)
     _, content = source.read_manifest(chosen.manifest.digest)
     fetch(source, attached.manifest, place, order.moved)
     with explained(place):

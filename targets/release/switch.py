@@ -95,9 +95,16 @@ def prune(folder: Path) -> None:
         for path in sorted((folder / RELEASES).iterdir()):
             if path.name not in kept:
                 discard(folder, path)
+    clear(folder)
+
+
+def clear(folder: Path, *, but: str = "") -> None:
+    """Remove what was left on its way in or out, but for one release: its room may be needed."""
+    with explained(folder):
         for place in (INCOMING, TRASH):
             for path in sorted((folder / place).iterdir()):
-                _remove(path)
+                if path.name != but:
+                    _remove(path)
 
 
 def discard(folder: Path, path: Path) -> None:
