@@ -82,10 +82,10 @@ def _reference(folder: Path, name: str) -> Reference | None:
 def _fetch(source: Source, reference: Reference, policy: Policy, place: Path) -> Path:
     documents = _documents(source, reference)
     claimed = chosen_by(documents.annotations)
-    if reference.tag in policy.channels and claimed.channel != reference.tag:
+    if reference.tag not in ("", claimed.channel, claimed.run):  # the tags that a release gets
         raise TrustError(
-            f"{reference} is a release for channel '{claimed.channel}', and the tag says '{reference.tag}'.",
-            hint="Somebody moved the tag: release again for this channel.",
+            f"{reference} is a release for channel '{claimed.channel}', of run {claimed.run}.",
+            hint="Somebody moved the tag: release again for this channel, or name the release by its digest.",
         )
     signed = read_signed(source, documents, policy, claimed.channel, datetime.now(timezone.utc))
     pulled = place / documents.hex / "pulled"
