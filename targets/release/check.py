@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Optional
+from typing import Mapping, Optional, Tuple
 
 from targets.engine import FILE_NAME as ENGINE_MANIFEST
-from targets.errors import ModelError, TrustError
+from targets.errors import ModelError, RegistryError, TrustError
 from targets.folder import EngineFile, check_files, describe_file
 from targets.registry.artifact import files_of
-from targets.registry.content import MANIFEST_TYPE, MAX_MANIFEST, Manifest, parse_manifest
+from targets.registry.content import MANIFEST_TYPE, MAX_MANIFEST, Descriptor, Manifest, parse_manifest
 from targets.release.facts import FILE_NAME as FACTS
 from targets.release.facts import ReleaseFacts, load
 from targets.release.place import ENGINE, SIGNATURE
@@ -84,7 +84,7 @@ def check_signature(folder: Path, policy: Policy, now: Optional[datetime]) -> Re
         TrustError: It does not hold.
         ModelError: The release cannot be read.
     """
-    manifest = parse_manifest(_read(folder / MANIFEST, MAX_MANIFEST), MANIFEST_TYPE)
+    manifest, files = _read_manifest(folder / MANIFEST)
     bundle = _read(folder / SIGNATURE, MAX_BUNDLE)
     text = _read(folder / FACTS, MAX_FACTS)
     facts = load(text.decode("utf-8", "replace"), folder / FACTS)
@@ -92,7 +92,6 @@ def check_signature(folder: Path, policy: Policy, now: Optional[datetime]) -> Re
         signed = verify_bundle(bundle, [key.public for key in policy.keys_for(facts.channel)])
     else:
         signed = policy.check([bundle], facts.channel, now)
-    files = files_of(manifest)
     _refuse(dict(signed.files) != {name: blob.hex for name, blob in files.items()}, folder / MANIFEST)
     _refuse(describe_file(folder / FACTS).sha256 != signed.files.get(FACTS), folder / FACTS)
     return Release(folder, facts, manifest, signed)
@@ -107,6 +106,15 @@ def check_all_files(release: Release) -> int:
     files = {name: EngineFile(blob.hex, blob.size) for name, blob in files_of(release.manifest).items()}
     check_files(release.folder, files, beside=(MANIFEST, SIGNATURE), error=TrustError, hint=_PULL)
     return len(files)
+
+
+def _read_manifest(path: Path) -> Tuple[Manifest, Mapping[str, Descriptor]]:
+    content = _read(path, MAX_MANIFEST)
+    try:
+        manifest = parse_manifest(content, MANIFEST_TYPE)
+        return manifest, files_of(manifest)
+    except RegistryError as exc:
+        raise TrustError(f"{path} is not the one that was signed. {exc.what}", hint=_PULL) from exc
 
 
 def _read(path: Path, limit: int) -> bytes:

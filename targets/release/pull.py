@@ -97,7 +97,7 @@ def pull(order: Order) -> Pulled:
 
     Signature, policy, channel, age and all digests are looked at before anything is where an application
     would find it. Cut off at any moment, one whole engine is current, and the same order goes on from there.
-    The channel is the one asked for; else the tag, if the policy has it as a channel; else the last pull's.
+    The channel is the one asked for; else the tag, if it is not the run's; else the last pull's.
 
     Raises:
         UnsupportedError: None of its engines runs here.
@@ -160,9 +160,13 @@ def _choose(source: Source, order: Order) -> Candidate:
 
 
 def _channel(order: Order, state: State, facts: ReleaseFacts) -> str:
-    """Give the channel that a release must be of."""
-    tagged = order.reference.tag if order.reference.tag in order.policy.channels else ""
-    return order.channel or tagged or state.channel or facts.channel
+    """Give the channel that a release must be of.
+
+    Releases have two tags, their run and their channel. So another tag is that of a channel that this is not
+    of: it was moved here by somebody who need not have a key.
+    """
+    tag = order.reference.tag if order.reference.tag != facts.run else ""
+    return order.channel or tag or state.channel or facts.channel
 
 
 def _read_facts(source: Source, manifest: Manifest, reference: Reference) -> ReleaseFacts:

@@ -1,7 +1,7 @@
 """Run as a program: pulls again and again, killed (SIGKILL) before each change of the file system in turn.
 
-Arguments: a folder with `trust.json`, in which `device` is made; a release that is there before, and the one that
-is pulled: the same where none is there before. Prints how many changes there are.
+Arguments: a folder with `trust.json`, in which `device` is made; a release that is there before, and the one
+that is pulled: the same where none is there before. Prints how many changes there are.
 """
 
 import os

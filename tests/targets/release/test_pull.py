@@ -148,7 +148,7 @@ def test_an_archive_serves_as_well(shelf: Shelf, tmp_path: Path) -> None:
 
 def test_a_real_registry_serves_as_well(shelf: Shelf, desk: Desk, plain: Registry) -> None:
     name = f"{plain.host}/lamps"
-    publish(desk.open(name), shelf.scratch, shelf.recipe(), tags=("v1", "stable"))
+    publish(desk.open(name), shelf.scratch, shelf.recipe(run="v1"), tags=("v1", "stable"))
 
     assert shelf.pull(f"{name}:stable", access=desk.access).changed
     assert not shelf.pull(f"{name}:v1", access=desk.access).changed
@@ -247,18 +247,20 @@ def test_an_index_that_says_something_else_than_what_is_signed_is_refused(shelf:
 
 
 def test_the_tag_of_a_channel_gives_releases_of_that_channel_only(shelf: Shelf) -> None:
-    shelf.release(shelf.recipe(channel="beta"), tags=("stable", "v7"))
+    shelf.release(shelf.recipe(channel="beta", run="v7"), tags=("stable", "v7"))
 
     with pytest.raises(TrustError, match="of channel 'beta', not 'stable'"):
         shelf.pull()
+    with pytest.raises(TrustError, match="of channel 'beta', not 'stable'"):
+        shelf.pull(policy=KEY.policy("*"))
     assert shelf.pull(f"oci:{shelf.layout}:v7").facts.channel == "beta"
 
 
 def test_a_folder_stays_in_its_channel_and_with_its_model_unless_told(shelf: Shelf) -> None:
     shelf.release(shelf.recipe())
     shelf.pull()
-    shelf.release(shelf.recipe(channel="beta", sequence=500), tags=("v7",))
-    shelf.release(shelf.recipe(name="holes", sequence=500), tags=("v8",))
+    shelf.release(shelf.recipe(channel="beta", sequence=500, run="v7"), tags=("v7",))
+    shelf.release(shelf.recipe(name="holes", sequence=500, run="v8"), tags=("v8",))
 
     with pytest.raises(TrustError, match="of channel 'beta', not 'stable'"):
         shelf.pull(f"oci:{shelf.layout}:v7")

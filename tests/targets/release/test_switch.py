@@ -36,8 +36,8 @@ def run(shelf: Shelf, before: str, after: str) -> int:
 def test_a_pull_that_is_killed_before_any_of_its_changes_leaves_the_old_engine_or_the_new(
     shelf: Shelf,
 ) -> None:
-    shelf.release(shelf.recipe(), tags=("old",))
-    shelf.release(shelf.recipe(sequence=101), tags=("new",))
+    shelf.release(shelf.recipe(run="old"), tags=("old",))
+    shelf.release(shelf.recipe(sequence=101, run="new"), tags=("new",))
 
     assert run(shelf, f"oci:{shelf.layout}:old", f"oci:{shelf.layout}:new") > 30
 
@@ -46,7 +46,7 @@ def test_a_pull_that_is_killed_before_any_of_its_changes_leaves_the_old_engine_o
 def test_a_first_pull_that_is_killed_before_any_of_its_changes_leaves_nothing_or_the_new(
     shelf: Shelf,
 ) -> None:
-    shelf.release(shelf.recipe(), tags=("new",))
+    shelf.release(shelf.recipe(run="new"), tags=("new",))
 
     assert run(shelf, f"oci:{shelf.layout}:new", f"oci:{shelf.layout}:new") > 30
 
@@ -55,8 +55,8 @@ def test_a_first_pull_that_is_killed_before_any_of_its_changes_leaves_nothing_or
 def test_a_device_that_loses_power_at_any_time_always_has_one_whole_engine(shelf: Shelf) -> None:
     """Two releases in turns, by the command, killed at random."""
     trust = write_policy(shelf.device.parent / "trust.json", KEY.policy())
-    shelf.release(shelf.recipe(), tags=("old",))
-    shelf.release(shelf.recipe(sequence=101), tags=("new",))
+    shelf.release(shelf.recipe(run="old"), tags=("old",))
+    shelf.release(shelf.recipe(sequence=101, run="new"), tags=("new",))
     shelf.pull(f"oci:{shelf.layout}:old")
     chance = random.Random(3)
     for turn in range(12):
