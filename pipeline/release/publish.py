@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from pipeline.signing import Signer, attach, sign_files
@@ -28,8 +28,8 @@ from targets.release.facts import annotations as annotations_of
 from targets.trust.attached import read_signed
 from targets.trust.policy import ANY, Policy, TrustedKey
 
-_HIGHEST = 10**12
-"""Sequences are seconds, or one more than the last; a higher one was not written by us."""
+_LEAD = timedelta(days=400)
+"""Sequences are seconds of UTC, or one more than the last; one far ahead of the clock is not ours."""
 _MEDIA_TYPES = {
     "release.json": "application/json",
     "report.json": "application/json",
@@ -128,12 +128,12 @@ def next_sequence(before: Mapping[str, ReleaseFacts], now: datetime) -> int:
     """Give a sequence higher than all before, without asking anybody: the time in seconds, or one more.
 
     Raises:
-        RegistryError: The last one leaves no room: somebody else wrote it.
+        RegistryError: The last one is far ahead: a clock is wrong, or somebody else wrote it.
     """
     last = max((facts.sequence for facts in before.values()), default=0)
-    if last >= _HIGHEST:
+    if last > (now + _LEAD).timestamp():
         raise RegistryError(
-            f"The channel's last release has sequence {last}, which no release of ours has.",
-            hint="Find out who wrote it; name another --channel, or delete its tag.",
+            f"The channel's last release has sequence {last}, far ahead of the clock here, {now:%Y-%m-%d}.",
+            hint="Is the clock right? Else find out who wrote it; name another --channel, or delete its tag.",
         )
     return max(int(now.timestamp()), last + 1)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.release.publish import next_sequence
 from targets.errors import ModelError, RegistryError
 from targets.release.facts import (
     PREFIX,
@@ -159,3 +160,21 @@ def test_every_target_has_a_folder_of_its_own_in_the_registry() -> None:
     assert names[0] == "cpu"
     assert len(set(names)) == len(names)
     assert all("/" not in one and "@" not in one and one != "index" for one in names)
+
+
+def test_a_sequence_is_the_time_or_one_more_than_the_last() -> None:
+    now = datetime(2026, 11, 26, tzinfo=timezone.utc)
+    seconds = int(now.timestamp())
+
+    found = [next_sequence({"a": replace(FACTS, sequence=last)}, now) for last in (1, seconds, seconds + 9)]
+
+    assert next_sequence({}, now) == seconds
+    assert found == [seconds, seconds + 1, seconds + 10]
+
+
+def test_a_sequence_far_ahead_of_the_clock_is_not_gone_on_with() -> None:
+    """Else whoever may push could use up all sequences, and no device would take another release."""
+    now = datetime(2026, 11, 26, tzinfo=timezone.utc)
+
+    with pytest.raises(RegistryError, match="far ahead"):
+        next_sequence({"a": replace(FACTS, sequence=10**12)}, now)
