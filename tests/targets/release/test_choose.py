@@ -1,13 +1,17 @@
 """Choose: which engine of a release runs here."""
 
+from pathlib import Path
+
 import pytest
 
 from targets.board.identity import Identity
 from targets.errors import UnsupportedError
 from targets.registry.content import Descriptor, Manifest
-from targets.release.choose import Candidate, Device, candidates, choose, objections
+from targets.release.choose import Candidate, Device, candidates, choose, look, objections
 from targets.release.facts import DOCUMENTS_TYPE, ENGINE_TYPE, RELEASE_TYPE, annotations
+from tests.targets.board.trees import ORIN_NANO_JETPACK6, write_tree
 from tests.targets.release.releases import some_facts
+from tests.trt_double.fixtures import board_here
 
 ORIN = Device(
     Identity(
@@ -109,3 +113,15 @@ def test_what_nobody_can_use_is_listed_with_its_reasons() -> None:
     assert (
         lines[3] == "  here: x86_64, OpenVINO 2025.3.0-19807-44526285f24-releases/2025/3, ONNX Runtime 1.22.1"
     )
+
+
+def test_a_board_is_looked_at_as_it_is(tmp_path: Path) -> None:
+    """With the double of TensorRT, and the files of a Jetson."""
+    root = write_tree(tmp_path / "sysroot", ORIN_NANO_JETPACK6)
+    with board_here("10.3"):
+        device = look(root)
+        plan = some_facts(**{**PLAN, "module": "orin-nano", "runtime_version": device.runtimes["tensorrt"]})
+
+        assert (device.identity.module, device.identity.jetpack, device.sm) == ("orin-nano", "6.2", "8.7")
+        assert objections(plan, device) == ()
+        assert objections(some_facts(**PLAN), device) == ("its module is orin-nano, not agx-orin",)
