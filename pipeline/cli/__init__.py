@@ -90,36 +90,21 @@ def run(  # noqa: PLR0913
     - `pipeline run --target cpu --baseline registry.example/team/steel:stable --trust trust.json`
     - `pipeline run --target orin --json | tail -n 1 | jq -r .verdict`
     """
-    from pipeline.baseline import load_baseline
-    from pipeline.config import load_config
+    from pipeline.asked import request_of
     from pipeline.executor import find_executor
-    from pipeline.fetched import local_baseline
     from pipeline.kits import Order
-    from pipeline.profiles import find_profiles
     from pipeline.progress import display
-    from pipeline.request import Request
 
     with errors(as_json=as_json):
         import_from(root)
-        profiles = find_profiles(target or ["cpu"])
-        ways = ways_of(context, trust, ca, plain_http)
-        if baseline:
-            baseline = local_baseline(root, baseline, ways)
-        request = Request(
-            config=load_config(config, settings or [], demo=demo, folder=root),
-            profiles=profiles,
-            folder=root,
-            until=until or "",
-            ways=ways,
-            baseline=load_baseline(root, baseline, profiles) if baseline else None,
-            order=Order(
-                config=str(config or ""),
-                settings=tuple(settings or ()),
-                demo=demo,
-                asked=tuple(target or ["cpu"]),
-                baseline=baseline or "",
-            ),
+        order = Order(
+            config=str(config or ""),
+            settings=tuple(settings or ()),
+            demo=demo,
+            asked=tuple(target or ["cpu"]),
+            baseline=baseline or "",
         )
+        request = request_of(order, root, ways_of(context, trust, ca, plain_http), until or "")
         with interruptible(), display() as reporter:
             report = find_executor(executor)(request, reporter)
     _conclude(report, as_json=as_json)

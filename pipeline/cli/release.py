@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli.options import HERE, Json, Root, Set, errors, interruptible, print_json, say
 from pipeline.cli.registry import Ca, PlainHttp, access_of, environment_of
+
+if TYPE_CHECKING:
+    from pipeline.release.ask import Asked
+    from pipeline.release.conduct import Released
+    from pipeline.signing import KeySource
+    from targets.registry.access import Access
 
 DEFAULT_PLACE = ".edgebound/releases"
 To = Annotated[
@@ -67,35 +73,39 @@ def release(  # noqa: PLR0913
     - `pipeline release 20260504-093012-7f3a --to registry.example/team/steel --expires 2027-06-30`
     - `pipeline release last/ --override 'classes without a box=no dents in the first plant'`
     """
-    from pipeline.release.ask import Asked, find_order, find_reference
+    from pipeline.release.ask import Asked, find_reference
+    from pipeline.release.tell import document, tell
+    from pipeline.signing import KeySource
+
+    environment = environment_of(context)
+    with errors(as_json=as_json), interruptible():
+        asked = Asked(
+            run=run,
+            root=root,
+            reference=find_reference(to or f"oci:{root / DEFAULT_PLACE}"),
+            channel=channel,
+            expires=expires or "",
+            overrides=overrides or (),
+            settings=settings or (),
+            again=again,
+        )
+        source = KeySource(key, sign_cmd or "", public_key, environment)
+        done = _release(asked, source, access_of(environment, ca, plain_http))
+    for line in tell(done, asked.reference):
+        say(line)
+    if as_json:
+        print_json(document(done, asked.reference))
+
+
+def _release(asked: Asked, source: KeySource, access: Access) -> Released:
+    """Judge first: nobody needs a key to hear a no."""
+    from pipeline.release.ask import find_order
     from pipeline.release.conduct import judge
     from pipeline.release.conduct import release as put
     from pipeline.release.publish import open_shelf
-    from pipeline.release.tell import document, tell
-    from pipeline.signing import KeySource, find_signer
+    from pipeline.signing import find_signer
 
-    with errors(as_json=as_json), interruptible():
-        environment = environment_of(context)
-        order = find_order(
-            Asked(
-                run=run,
-                root=root,
-                reference=find_reference(to or f"oci:{root / DEFAULT_PLACE}"),
-                channel=channel,
-                expires=expires or "",
-                overrides=overrides or (),
-                settings=settings or (),
-                again=again,
-            )
-        )
-        judged = judge(order)
-        signer = find_signer(
-            KeySource(file=key, command=sign_cmd or "", public_key=public_key, environment=environment)
-        )
-        access = access_of(environment, ca, plain_http)
-        with open_shelf(order.reference, access, signer, channel) as shelf:
-            done = put(order, judged, shelf)
-    for line in tell(done, order):
-        say(line)
-    if as_json:
-        print_json(document(done, order))
+    order = find_order(asked)
+    judged = judge(order)
+    with open_shelf(asked.reference, access, find_signer(source), asked.channel) as shelf:
+        return put(order, judged, shelf)

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from pipeline.release.conduct import Order, Released
+from pipeline.release.conduct import Released
+from targets.registry.reference import Reference
 
 
-def tell(done: Released, order: Order) -> Iterator[str]:
+def tell(done: Released, reference: Reference) -> Iterator[str]:
     """Say what was released, what was not, and how to get it."""
     facts = done.facts[""]
-    place = f"{order.reference}:{facts.channel}"
+    place = f"{reference}:{facts.channel}"
     if done.already:
         yield f"{place} is run {facts.run} already (sequence {facts.sequence}); --again releases it anew."
         return
@@ -26,12 +27,12 @@ def tell(done: Released, order: Order) -> Iterator[str]:
     yield f"Signed by {done.key_id}. On the device: pipeline pull {place} -o detector"
 
 
-def document(done: Released, order: Order) -> str:
+def document(done: Released, reference: Reference) -> str:
     """Give the same as one line of JSON."""
     facts = done.facts[""]
     found: dict[str, Any] = {
         "schema": 1,
-        "reference": f"{order.reference}:{facts.channel}@{done.digest}",
+        "reference": f"{reference}:{facts.channel}@{done.digest}",
         "digest": done.digest,
         "run": facts.run,
         "channel": facts.channel,
