@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +14,14 @@ from pipeline.cli.options import Json, errors, interruptible, print_json, say
 from pipeline.cli.registry import Ca, PlainHttp, Trust, access_of, environment_of
 
 if TYPE_CHECKING:
+    from targets.registry.access import Access
+    from targets.release.pull import Order
     from targets.trust.policy import Policy
 
+Release = Annotated[
+    str | None,
+    typer.Argument(help="host/name:tag, oci:folder:tag or oci-archive:file.tar:tag.", metavar="REF"),
+]
 For = Annotated[
     str, typer.Option("--for", help="Target, as orin@6.2; auto: the engine that runs on this device.")
 ]
@@ -27,12 +35,7 @@ Previous = Annotated[bool, typer.Option("--previous", help="Switch back to the r
 
 def pull(  # noqa: PLR0913
     context: typer.Context,
-    reference: Annotated[
-        str | None,
-        typer.Argument(
-            help="Release: host/name:tag, oci:folder:tag or oci-archive:file.tar:tag.", metavar="REF"
-        ),
-    ] = None,
+    reference: Release = None,
     *,
     folder: Folder,
     target: For = "auto",
@@ -55,14 +58,8 @@ def pull(  # noqa: PLR0913
     - `pipeline pull registry.example/team/steel:stable --for orin@6.2 -o for-orin`
     - `pipeline pull --previous -o /opt/steel`
     """
-    from datetime import datetime, timezone
-
     from targets.errors import UsageError
-    from targets.registry.reference import parse_reference
     from targets.release.check import needed
-    from targets.release.pull import Order
-    from targets.release.pull import pull as bring
-    from targets.told import describe, summarize
     from targets.trust.policy import find_policy
 
     with errors(as_json=as_json), interruptible():
@@ -73,26 +70,29 @@ def pull(  # noqa: PLR0913
         if not reference:
             _go_back(folder, policy, as_json=as_json)
             return
-        order = Order(
-            reference=parse_reference(reference),
-            folder=folder,
-            policy=policy,
-            access=access_of(environment, ca, plain_http),
-            now=datetime.now(timezone.utc),
-            target=target,
-            channel=channel,
-            allow_older=allow_older,
-            said=say,
-        )
-        pulled = bring(order)
-        say(describe(pulled))
-        if as_json:
-            print_json(json.dumps(summarize(pulled)))
+        order = _order(reference, folder, policy, access_of(environment, ca, plain_http))
+        _pull(replace(order, target=target, channel=channel, allow_older=allow_older), as_json=as_json)
+
+
+def _order(reference: str, folder: Path, policy: Policy, access: Access) -> Order:
+    from targets.registry.reference import parse_reference
+    from targets.release.pull import Order
+
+    now = datetime.now(timezone.utc)
+    return Order(parse_reference(reference), folder, policy, access, now, said=say)
+
+
+def _pull(order: Order, *, as_json: bool) -> None:
+    from targets.release.pull import pull
+    from targets.told import describe, summarize
+
+    pulled = pull(order)
+    say(describe(pulled))
+    if as_json:
+        print_json(json.dumps(summarize(pulled)))
 
 
 def _go_back(folder: Path, policy: Policy, *, as_json: bool) -> None:
-    from dataclasses import asdict
-
     from targets.release.pull import go_back
     from targets.told import name
 

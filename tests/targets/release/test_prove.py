@@ -11,7 +11,8 @@ from targets.board.identity import identify
 from targets.detections import Detections, Times
 from targets.errors import UsageError
 from targets.kit import BoardWork
-from targets.prove import Audit, Check, differ, prove, worst
+from targets.prove import Audit, Check, prove, worst
+from targets.release.differ import differ
 from targets.release.expected import Expected, ExpectedBox, ExpectedPicture, Tolerance
 from tests.targets.release.conftest import Shelf
 from tests.targets.release.releases import KEY, NOW, STRANGER
