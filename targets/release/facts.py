@@ -150,6 +150,14 @@ def annotations(facts: ReleaseFacts) -> Dict[str, str]:
     return {name: value for name, value in said.items() if value}
 
 
+def is_engine(given: Mapping[str, str]) -> bool:
+    """Say whether annotations of a manifest in the index are an engine's; else they are the documents'.
+
+    Types of manifests are not repeated in the index: skopeo 1.9 drops them there, and so changes its digest.
+    """
+    return bool(given.get(f"{PREFIX}target"))
+
+
 def chosen_by(given: Mapping[str, str]) -> ReleaseFacts:
     """Read the facts from annotations. They are not signed: hold `release.json` against them.
 
