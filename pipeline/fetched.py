@@ -18,7 +18,15 @@ from targets.registry.artifact import fetch, find
 from targets.registry.content import Descriptor
 from targets.registry.reference import Reference, parse_reference
 from targets.registry.repository import Source
-from targets.release.facts import DOCUMENTS_TYPE, FILE_NAME, RELEASE_TYPE, ReleaseFacts, chosen_by, load
+from targets.release.facts import (
+    DOCUMENTS_TYPE,
+    FILE_NAME,
+    RELEASE_TYPE,
+    ReleaseFacts,
+    chosen_by,
+    is_engine,
+    load,
+)
 from targets.release.names import evidence_name
 from targets.trust.attached import read_signed
 from targets.trust.policy import Policy, load_policy
@@ -88,6 +96,8 @@ def _fetch(source: Source, reference: Reference, policy: Policy, place: Path) ->
             hint="Somebody moved the tag: release again for this channel, or name the release by its digest.",
         )
     signed = read_signed(source, documents, policy, claimed.channel, datetime.now(timezone.utc))
+    if signed.manifest.artifact_type != DOCUMENTS_TYPE:
+        raise RegistryError(f"{reference} is no release with documents.", hint=_HINT)
     pulled = place / documents.hex / "pulled"
     fetch(source, signed.manifest, pulled)
     facts = load((pulled / FILE_NAME).read_text(encoding="utf-8"), pulled / FILE_NAME)
@@ -102,7 +112,7 @@ def _fetch(source: Source, reference: Reference, policy: Policy, place: Path) ->
 def _documents(source: Source, reference: Reference) -> Descriptor:
     """Find the documents of a release."""
     _, index = find(source, reference.target)
-    found = [one for one in index.manifests if one.artifact_type == DOCUMENTS_TYPE]
+    found = [one for one in index.manifests if not is_engine(one.annotations)]
     if index.artifact_type != RELEASE_TYPE or len(found) != 1:
         raise RegistryError(f"{reference} is no release with documents.", hint=_HINT)
     return found[0]

@@ -82,6 +82,11 @@ class Shelf:
         with open_source(parse_reference(self.place), Access()) as source:
             return find(source, self.tag)[0].digest
 
+    def kind(self, target: str = "") -> str:
+        """Give what a manifest says that it is."""
+        with open_source(parse_reference(self.place), Access()) as source:
+            return find(source, self.children[target].digest)[1].artifact_type
+
     def facts(self, target: str = "") -> ReleaseFacts:
         return chosen_by(self.children[target].annotations)
 

@@ -18,7 +18,7 @@ from targets.registry.access import Access
 from targets.registry.artifact import Package, find, push, push_index
 from targets.registry.reference import parse_reference
 from targets.registry.repository import Repository
-from targets.release.facts import DOCUMENTS_TYPE, PREFIX
+from targets.release.facts import DOCUMENTS_TYPE, PREFIX, is_engine
 from tests.pipeline.release.desk import Desk
 from tests.pipeline.release.stored_run import RUN, stored_run
 from tests.registry_fixture.server import Registry
@@ -151,7 +151,7 @@ def test_documents_that_nobody_signed_are_refused(desk: Desk, tmp_path: Path) ->
     (out / "report.json").write_text(json.dumps(report))
     with shop(desk) as repository:
         _, index = find(repository, "stable")
-        engine, documents = sorted(index.manifests, key=lambda one: one.artifact_type == DOCUMENTS_TYPE)
+        engine, documents = sorted(index.manifests, key=lambda one: not is_engine(one.annotations))
         files = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()}
         forged = push(repository, Package(DOCUMENTS_TYPE, files))
         forged = replace(documents, digest=forged.digest, size=forged.size)

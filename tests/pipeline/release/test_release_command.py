@@ -2,6 +2,7 @@
 
 import shutil
 import stat
+import subprocess
 import sys
 from dataclasses import replace
 from datetime import timedelta
@@ -11,6 +12,7 @@ import pytest
 
 from pipeline.baseline import EVIDENCE
 from pipeline.ladder import RunReport
+from stages.artifact import digest_file
 from targets.engine import open_engine
 from targets.registry import open_repository
 from targets.registry.access import Access
@@ -41,7 +43,7 @@ def test_a_release_is_an_index_of_signed_engines_and_documents(desk: Desk, tmp_p
     shelf = desk.find()
     assert done.code == 0, done.said
     assert done.document["digest"] == shelf.digest == desk.find(tag=RUN).digest
-    assert {target: one.artifact_type for target, one in shelf.children.items()} == {
+    assert {target: shelf.kind(target) for target in shelf.children} == {
         "cpu": ENGINE_TYPE,
         "": DOCUMENTS_TYPE,
     }
@@ -423,9 +425,20 @@ def test_a_release_in_a_real_registry_is_found_and_verified(desk: Desk, tmp_path
         same = desk.release("--to", f"{server.host}/team/steel")
         server.collect()
         out = desk.find(f"{server.host}/team/steel").pull(tmp_path / "out", "cpu")
+        copied = _copy_with_skopeo(f"{server.host}/team/steel:stable", tmp_path / "copied")
     finally:
         server.close()
 
+    assert copied == done.document["digest"]
     assert (done.code, same.document["already"]) == (0, True), done.said
     assert read(out / "release.json")["name"] == "steel"
     assert open_engine(out / "engine").precision == "int8"
+
+
+def _copy_with_skopeo(reference: str, folder: Path) -> str:
+    """Copy a release with all its manifests to a folder; give the digest of what arrived as its index."""
+    if shutil.which("skopeo") is None:
+        pytest.skip("no skopeo: apt-get install skopeo")
+    command = ["skopeo", "--insecure-policy", "copy", "--all", "--src-tls-verify=false"]
+    subprocess.run([*command, f"docker://{reference}", f"dir:{folder}"], check=True, capture_output=True)
+    return digest_file(folder / "manifest.json")
