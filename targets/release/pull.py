@@ -236,6 +236,8 @@ def _bring(source: Source, chosen: Candidate, attached: Attached, order: Order) 
     if place.is_symlink():
         raise RegistryError(f"{place} is a link; nothing is written through it.", hint="Take it away.")
     clear(order.folder, but=place.name)
+    size = sum(blob.size for blob in attached.manifest.layers)
+    order.said(f"Fetching {chosen.facts.target}, {chosen.facts.precision}: {size / 2**20:.1f} MiB.")
     _, content = source.read_manifest(chosen.manifest.digest)
     fetch(source, attached.manifest, place, order.moved)
     with explained(place):

@@ -5,11 +5,15 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from targets.errors import TrustError
 from targets.release.check import check_all_files, check_signature
 from targets.release.state import State, load_state, save_state
 from tests.targets.release.conftest import Shelf
@@ -81,3 +85,12 @@ def test_what_is_remembered_is_never_lowered(tmp_path: Path) -> None:
     assert load_state(tmp_path) == state
     assert state.highest(some_facts()) == 7
     assert (state.reference, state.channel, state.name) == ("b", "stable", "lamps")
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_a_state_of_anything_else_is_an_error_of_ours(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "state.json").write_bytes(content)
+
+        with pytest.raises(TrustError):
+            load_state(Path(name))
