@@ -20,7 +20,7 @@ from targets.engine import write_manifest
 from targets.folder import file_names
 from targets.host import describe_host
 from targets.model import InputSpec, ModelSpec
-from targets.profile import TargetProfile
+from targets.profile import RuntimeName, TargetProfile
 from targets.registry.artifact import Package, files_of, find, push, push_index
 from targets.registry.content import INDEX_TYPE, Descriptor, Manifest
 from targets.registry.repository import Repository
@@ -79,8 +79,8 @@ def write_policy(path: Path, policy: Policy) -> Path:
     return path
 
 
-def make_engine(folder: Path) -> Path:
-    """Build a lamp detector for ONNX Runtime; the engine's folder is as a run leaves it."""
+def make_engine(folder: Path, name: RuntimeName = "onnxruntime") -> Path:
+    """Build a lamp detector; the engine's folder is as a run leaves it."""
     model = parser.parse_model(_LAMP)
     constants = {
         "one": np.array([1, 1, 1]),
@@ -90,8 +90,8 @@ def make_engine(folder: Path) -> Path:
     model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
     folder.mkdir(parents=True)
     onnx.save(model, folder.parent / "lamp.onnx")
-    profile = TargetProfile(name="cpu-ort", device="this machine", runtime="onnxruntime", threads=1)
-    runtime = find_runtime("onnxruntime")
+    profile = TargetProfile(name="cpu-ort", device="this machine", runtime=name, threads=1)
+    runtime = find_runtime(name)
     runtime.build(folder.parent / "lamp.onnx", profile, folder)
     ModelSpec(family="toy", class_names=("hole", "lamp"), input=InputSpec(SIDE, SIDE)).save(folder)
     write_manifest(folder, profile=profile, precision="fp32", runtime_version=runtime.version())

@@ -14,8 +14,9 @@ from targets.kit import BoardWork
 from targets.prove import Audit, Check, prove, worst
 from targets.release.differ import differ
 from targets.release.expected import Expected, ExpectedBox, ExpectedPicture, Tolerance
+from targets.runtimes import find_runtime
 from tests.targets.release.conftest import Shelf
-from tests.targets.release.releases import KEY, NOW, STRANGER
+from tests.targets.release.releases import KEY, NOW, STRANGER, Recipe, make_engine, some_facts
 
 WORK = BoardWork(runs=60, seconds=1.0, warmup_runs=5, warmup_s=0.02)
 
@@ -42,6 +43,15 @@ def test_a_release_that_is_what_it_was_passes(shelf: Shelf) -> None:
     assert "1 boxes on 2 pictures" in found["outputs"].said
     assert "up to 1500.00 ms" in found["latency"].said
     assert worst(list(found.values())) == "pass"
+
+
+def test_an_engine_for_openvino_is_pulled_and_passes_as_well(shelf: Shelf, tmp_path: Path) -> None:
+    engine = make_engine(tmp_path / "openvino" / "engine", "openvino")
+    facts = some_facts(target="cpu", runtime="openvino", runtime_version=find_runtime("openvino").version())
+    shelf.release(Recipe(engine, facts))
+
+    assert shelf.pull().facts.target == "cpu"
+    assert verdicts(shelf) == ["pass"] * 4
 
 
 def test_a_signature_that_does_not_hold_ends_it(shelf: Shelf) -> None:

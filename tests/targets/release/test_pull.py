@@ -121,6 +121,30 @@ def test_one_can_go_back_by_hand_and_forth_again(shelf: Shelf) -> None:
     assert sequences(shelf.device) == {"lamps/stable": 101}
 
 
+def test_going_back_that_is_cut_off_has_gone_back(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf.release(shelf.recipe())
+    old = shelf.pull()
+    shelf.release(shelf.recipe(sequence=101))
+    shelf.pull()
+    real, calls = Path.replace, []
+
+    def cut(self: Path, target: Path) -> Path:
+        calls.append(target.name)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", cut)
+    with pytest.raises(KeyboardInterrupt):
+        go_back(shelf.device, KEY.policy())
+    monkeypatch.undo()
+
+    assert calls == ["current", "previous"]
+    assert whole(shelf.device) == f"releases/{short(old.digest)}"
+    shelf.pull()
+    assert (shelf.device / "previous").resolve() == old.folder.resolve()
+
+
 def test_nobody_goes_back_to_what_is_not_there_or_damaged(
     shelf: Shelf, change: Callable[[Path], None]
 ) -> None:
