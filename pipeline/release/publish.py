@@ -80,7 +80,7 @@ class Shelf:
         digests = {name: blob.hex for name, blob in files_of(manifest).items()}
         title = "/".join(part for part in (facts.name, facts.target or "documents") if part)
         attach(self.repository, pushed, sign_files(title, digests, self.signer))
-        descriptor = Descriptor(pushed.media_type, pushed.digest, pushed.size, said, kind)
+        descriptor = Descriptor(pushed.media_type, pushed.digest, pushed.size, said)  # no type: `is_engine`
         read_signed(self.repository, descriptor, self.policy, self.channel, datetime.now(timezone.utc))
         return descriptor
 
