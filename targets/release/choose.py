@@ -12,7 +12,7 @@ from targets.errors import EdgeboundError, EvidenceError, RegistryError, Unsuppo
 from targets.platforms import number
 from targets.profile import RuntimeName, TargetProfile
 from targets.registry.content import Descriptor, Manifest
-from targets.release.facts import ENGINE_TYPE, ReleaseFacts, chosen_by
+from targets.release.facts import ReleaseFacts, chosen_by, is_engine
 from targets.runtimes import find_runtime
 
 AUTO = "auto"
@@ -84,7 +84,7 @@ def candidates(index: Manifest) -> Tuple[List[Candidate], List[str]]:
     found: List[Candidate] = []
     strange: List[str] = []
     for child in index.manifests:
-        if child.artifact_type != ENGINE_TYPE:
+        if not is_engine(child.annotations):
             continue
         try:
             found.append(Candidate(child, chosen_by(child.annotations)))

@@ -172,7 +172,7 @@ class Recipe:
             _, manifest = find(repository, pushed.digest)
             digests = {name: blob.hex for name, blob in files_of(manifest).items()}
             attach(repository, pushed, sign_files("lamps", self.signed(digests), self.key))
-        return replace(pushed, annotations=annotations(self.said or self.facts), artifact_type=ENGINE_TYPE)
+        return replace(pushed, annotations=annotations(self.said or self.facts), artifact_type="")
 
 
 def publish(

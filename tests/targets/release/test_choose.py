@@ -8,7 +8,7 @@ from targets.board.identity import Identity
 from targets.errors import UnsupportedError
 from targets.registry.content import Descriptor, Manifest
 from targets.release.choose import Candidate, Device, candidates, choose, look, objections
-from targets.release.facts import DOCUMENTS_TYPE, ENGINE_TYPE, RELEASE_TYPE, annotations
+from targets.release.facts import RELEASE_TYPE, annotations
 from tests.targets.board.trees import ORIN_NANO_JETPACK6, write_tree
 from tests.targets.release.releases import some_facts
 from tests.trt_double.fixtures import board_here
@@ -96,10 +96,11 @@ def test_a_device_gets_its_own_engine_out_of_many() -> None:
 
 
 def test_what_nobody_can_use_is_listed_with_its_reasons() -> None:
-    newer = Descriptor("m", "sha256:" + "1" * 64, 1, {"org.edgebound.colour": "red"}, ENGINE_TYPE)
-    papers = Descriptor("m", "sha256:" + "2" * 64, 1, {}, DOCUMENTS_TYPE)
+    named = {"org.edgebound.target": "thor", "org.edgebound.colour": "red"}
+    newer = Descriptor("m", "sha256:" + "1" * 64, 1, named)
+    papers = Descriptor("m", "sha256:" + "2" * 64, 1, annotations(some_facts(target="")))
     plan = candidate(**PLAN)
-    engine = Descriptor("m", "sha256:" + "3" * 64, 1, annotations(plan.facts), ENGINE_TYPE)
+    engine = Descriptor("m", "sha256:" + "3" * 64, 1, annotations(plan.facts))
     index = Manifest("i", artifact_type=RELEASE_TYPE, manifests=(newer, papers, engine))
 
     found, strange = candidates(index)

@@ -345,7 +345,7 @@ def test_a_name_that_leads_elsewhere_is_refused(shelf: Shelf, name: str, tmp_pat
     (tmp_path / "file").write_text("x")
     layout = LayoutFolder(shelf.layout)
     pushed = push(layout, Package(ENGINE_TYPE, {name: tmp_path / "file"}))
-    child = replace(pushed, annotations=annotations(some_facts()), artifact_type=ENGINE_TYPE)
+    child = replace(pushed, annotations=annotations(some_facts()))
     push_index(layout, Manifest(INDEX_TYPE, artifact_type=RELEASE_TYPE, manifests=(child,)), "stable")
 
     with pytest.raises(RegistryError, match="not unpacked"):
