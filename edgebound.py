@@ -4,7 +4,7 @@
 import cv2
 from edgebound import Detector
 
-with Detector.open("engine/") as detector:
+with Detector.open("/opt/steel") as detector:  # where `pipeline pull` put a release
     for found in detector(cv2.imread("street.jpg")):
         print(found.name, found.score, found.left, found.top, found.right, found.bottom)
 ```

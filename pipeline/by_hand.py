@@ -9,11 +9,13 @@ from tempfile import TemporaryDirectory
 from pipeline.baseline import load_baseline
 from pipeline.conduct import STATE, Request, conduct
 from pipeline.config import load_config
+from pipeline.fetched import Ways
 from pipeline.files import explained
 from pipeline.gate import EXIT_CODES
 from pipeline.kits import find_order
 from pipeline.ladder import RunReport
 from pipeline.profiles import find_profiles
+from pipeline.request import NO_WAYS
 from pipeline.runner import Reporter
 from pipeline.store import Store
 from targets.archives import pack, unpack
@@ -62,13 +64,14 @@ def _failure(code: int, what: str, hint: str) -> EdgeboundError:
     return kinds.get(code, EdgeboundError)(what, hint=hint)
 
 
-def accept(brought: Path, folder: Path, reporter: Reporter) -> RunReport:
+def accept(brought: Path, folder: Path, reporter: Reporter, ways: Ways | None = None) -> RunReport:
     """Judge the run that a receipt belongs to; all that the host did before is cached.
 
     Args:
         brought: The receipt's folder, or its `receipt.zip`.
         folder: Of the project.
         reporter: Who hears how it goes on.
+        ways: To registries, for the shared cache.
 
     Raises:
         UsageError: There is no such file or folder.
@@ -93,6 +96,7 @@ def accept(brought: Path, folder: Path, reporter: Reporter) -> RunReport:
             folder=folder,
             order=order,
             receipts={order.target: receipt},
+            ways=ways or NO_WAYS,
         )
         return conduct(request, reporter)
 

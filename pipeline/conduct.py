@@ -12,6 +12,7 @@ from secrets import token_hex
 
 from pipeline.baseline import describe, keep
 from pipeline.boards import check_devices
+from pipeline.cache import find_cache
 from pipeline.closure import code_of
 from pipeline.codec import encode
 from pipeline.files import explained
@@ -44,12 +45,13 @@ def conduct(request: Request, reporter: Reporter) -> RunReport:
     begin, started = time.perf_counter(), datetime.now(timezone.utc)
     store = Store(request.folder / STATE)
     store.prepare()
+    shared = find_cache(request.config.cache, store, request.ways, folder=request.folder, note=reporter.note)
     directory = store.root / "runs" / f"{started:%Y%m%d-%H%M%S}-{token_hex(2)}"
     with explained(directory):
         directory.mkdir(parents=True)
     run = Run(
         request=request,
-        runner=Runner(store, reporter, until=request.until),
+        runner=Runner(store, reporter, until=request.until, shared=shared),
         directory=directory,
         host=fingerprint(describe_host()),
     )
@@ -62,6 +64,7 @@ def conduct(request: Request, reporter: Reporter) -> RunReport:
     except EdgeboundError as exc:
         error = exc
     report = replace(_report(run, error), seconds=time.perf_counter() - begin, started_at=started.isoformat())
+    report = replace(report, notes=(*report.notes, *(shared.notes if shared else ())))
     write_report(report, directory)
     return report
 

@@ -11,10 +11,12 @@ from pipeline.profiles import find_profile
 from pipeline.resources import ExecutorSection
 from pipeline.sections import (
     BuildSection,
+    CacheSection,
     DistillSection,
     ModelSection,
     PruneSection,
     QuantizeSection,
+    ReleaseSection,
     VerifySection,
 )
 from pipeline.yaml_file import Source, load_source, override, parse
@@ -45,6 +47,8 @@ class Config:
     build: BuildSection = field(default_factory=BuildSection)
     verify: VerifySection = field(default_factory=VerifySection)
     gate: Gate = field(default_factory=Gate)
+    release: ReleaseSection = field(default_factory=ReleaseSection)
+    cache: CacheSection = field(default_factory=CacheSection)
     executor: ExecutorSection = field(default_factory=ExecutorSection)
     demo: Render | None = None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.baseline import Baseline
 from pipeline.config import Config
+from pipeline.fetched import Ways
 from pipeline.forms import Shared
 from pipeline.kits import Order
 from pipeline.ladder import Conditions, TargetResult
@@ -16,6 +17,9 @@ from pipeline.runner import Runner
 from stages.artifact import Artifact
 from stages.data import Prepared
 from targets.profile import TargetProfile
+from targets.registry.access import Access
+
+NO_WAYS = Ways(access=Access(), policy=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,7 @@ class Request:
         order: How it was asked for, which a kit's receipt is judged by; its target is filled in.
         receipts: Folders of receipts that a person brought, by target.
         baseline: An earlier run whose release candidates are held against as well.
+        ways: To registries, for the shared cache, and whom to believe there.
     """
 
     config: Config
@@ -39,6 +44,7 @@ class Request:
     order: Order = field(default_factory=Order)
     receipts: Mapping[str, Path] = field(default_factory=dict)
     baseline: Baseline | None = None
+    ways: Ways = field(default_factory=lambda: NO_WAYS)
 
 
 @dataclass

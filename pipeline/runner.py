@@ -67,6 +67,16 @@ class Reporter(Protocol):
         """Hear something worth knowing."""
 
 
+class Shared(Protocol):
+    """Where results of other machines are found, and ours are put; see `pipeline.cache`."""
+
+    def fetch(self, key: str, title: str) -> Entry | None:
+        """Give a finished step, now in the store; None if there is none."""
+
+    def push(self, entry: Entry, title: str) -> None:
+        """Put a finished step there."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Done:
     """A finished step, for the report."""
@@ -92,12 +102,14 @@ class Runner:
         store: Where results are kept.
         reporter: Who hears of it.
         until: The last stage to run, or empty.
+        shared: Results of other machines; None where no cache is shared.
         done: Steps so far, in order.
     """
 
     store: Store
     reporter: Reporter
     until: str = ""
+    shared: Shared | None = None
     done: list[Done] = field(default_factory=list)
     _by_result: dict[int, tuple[Any, Done]] = field(default_factory=dict)
 
@@ -118,9 +130,14 @@ class Runner:
         key = digest_json(record).removeprefix("sha256:")
         with self.store.lock(key, waiting=lambda who: self.reporter.note(f"waiting for {who}")):
             entry = fresh(self.store.find(key), max_age)
+            shared = self.shared if may_be_shared(inputs, max_age) else None
+            if entry is None and shared is not None:
+                entry = shared.fetch(key, f"{stage.name} {label}".strip())
             cached = entry is not None
             if entry is None:
                 entry = self._make(stage, inputs, {**record, "label": label}, key)
+                if shared is not None:
+                    shared.push(entry, f"{stage.name} {label}".strip())
             self.store.mark_used(key)
         result = result_of(self.store, stage, entry)
         done = Done(
@@ -205,6 +222,13 @@ def fresh(entry: Entry | None, max_age: timedelta | None) -> Entry | None:
         return entry
     age = datetime.now(timezone.utc) - datetime.fromisoformat(entry.record["made"])
     return entry if age <= max_age else None
+
+
+def may_be_shared(inputs: object, max_age: timedelta | None) -> bool:
+    """Say whether other machines may have a step's result: not what was measured, or tuned to this one."""
+    profile = getattr(inputs, "profile", None)
+    is_tied = getattr(profile, "runtime", "") == "tensorrt" and getattr(profile, "local", False)
+    return max_age is None and not getattr(inputs, "host", "") and not is_tied
 
 
 def result_of(store: Store, stage: Stage[Any, ResultT], entry: Entry) -> ResultT:

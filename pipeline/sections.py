@@ -154,3 +154,39 @@ class VerifySection:
     streams: Annotated[int, Ge(1), Le(16)] = 2
     resamples: Annotated[int, Ge(100)] = 1000
     max_age_h: Annotated[float, Gt(0)] = 24.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseSection:
+    """What `pipeline release` gives away.
+
+    Attributes:
+        name: Of the model; empty: of the repository, or of the project's folder. A device that has taken a
+            release of one name refuses an older one of the same name.
+        license: SPDX expression, or a file of the project; empty: AGPL-3.0-or-later, as Ultralytics asks.
+        pictures: Validation pictures that go with each engine, with what it found on them: `pipeline verify`
+            looks at them again on the device. 0: no picture is published.
+    """
+
+    name: str = ""
+    license: str = ""
+    pictures: Annotated[int, Ge(0), Le(32)] = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheSection:
+    """The shared cache: a repository where machines find results of steps that another has made.
+
+    Attributes:
+        remote: `host/name`, or `oci:folder`; empty: none.
+        push: `auto` puts there what was made here if there is a key; `true` asks for one.
+        key: File of the private key that signs, of the project; empty: `EDGEBOUND_SIGNING_KEY`, if it is set.
+        ca: File of certificates (PEM) to trust beside the system's.
+        plain_http: Hosts, with their ports, that may be spoken to without TLS.
+    """
+
+    remote: str = ""
+    push: Literal["auto"] | bool = "auto"
+    key: str = ""
+    ca: str = ""
+    plain_http: tuple[str, ...] = ()

@@ -134,7 +134,7 @@ class Store:
             fresh = view.with_name(f".{view.name}.{uuid4().hex}")
             for name, blob in files.items():
                 (fresh / name).parent.mkdir(parents=True, exist_ok=True)
-                _link(self._blob(blob["digest"]), fresh / name)
+                link_file(self._blob(blob["digest"]), fresh / name)
             fresh.mkdir(parents=True, exist_ok=True)
             shutil.rmtree(view, ignore_errors=True)
             try:
@@ -190,7 +190,7 @@ class Store:
         blob = self._blob(digest)
         if not blob.exists() or digest_file(blob) != digest:
             temporary = blob.with_name(f".{blob.name}.{uuid4().hex}.tmp")
-            _link(source, temporary)
+            link_file(source, temporary)
             temporary.chmod(0o444)
             temporary.replace(blob)
         return oci.descriptor(oci.FILE_TYPE, digest, blob.stat().st_size)
@@ -257,7 +257,7 @@ def _stat(path: Path) -> list[int]:
     return [found.st_size, found.st_mtime_ns]
 
 
-def _link(source: Path, target: Path) -> None:
+def link_file(source: Path, target: Path) -> None:
     """Give a file a second name; copy it where the file system has no hard links."""
     try:
         os.link(source, target)

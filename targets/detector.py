@@ -16,6 +16,8 @@ from targets.errors import DataError, UsageError
 from targets.model import ModelSpec, load_model_spec
 from targets.postprocess import decode
 from targets.preprocess import letterbox
+from targets.release.admit import admit
+from targets.release.place import find_place
 from targets.runtimes import find_runtime
 
 if TYPE_CHECKING:
@@ -57,21 +59,28 @@ class Detector:
         conf: Optional[float] = None,
         iou: Optional[float] = None,
         max_det: Optional[int] = None,
+        trust: Union[str, Path, None] = None,
+        allow_unsigned: bool = False,
     ) -> "Detector":
-        """Hold every file of an engine folder against its manifest, and load it.
+        """See who signed an engine, hold every file of it against its manifest, and load it.
 
         Args:
-            folder: With `manifest.json`, `model.json` and the engine's files, as a run or a pull leaves it.
+            folder: That a release was pulled to, or one release in it, or what a run left in `.edgebound`.
             conf: Score under which a box is dropped, 0 to 1; by default what the release was judged with.
             iou: Overlap above which the weaker box goes, 0 to 1; likewise.
             max_det: Boxes that are kept at most; likewise.
+            trust: Policy that says whose signatures count; by default the user's or the machine's.
+            allow_unsigned: Take an engine that nobody signed, or a release where there is no policy.
 
         Raises:
+            TrustError: Nobody signed it, or nobody whom the policy trusts.
             ModelError: A file is missing, changed or not listed, or is no engine of its runtime.
             EvidenceError: The engine's runtime is not installed here.
             UsageError: A threshold is out of its range.
         """
-        path = Path(folder)
+        place = find_place(Path(folder))
+        admit(place, Path(trust) if trust else None, allow_unsigned=allow_unsigned)
+        path = place.engine
         manifest = open_engine(path)
         spec = _with_thresholds(load_model_spec(path), conf, iou, max_det)
         with ExitStack() as stack:

@@ -13,6 +13,7 @@ EdgeboundError            1  something failed
 ├── RegistryError         1  a registry, or what it gave, cannot be used
 │   ├── NotFoundError     1  … it has no such repository, tag or blob
 │   └── DigestError       1  … bytes are not those that their digest names
+├── TrustError            1  a signature is missing, wrong, expired, or of a key not trusted
 └── StoreError            1  the store cannot be read or written
     └── DiskFullError     1  … because the disk is full
 ```
@@ -100,6 +101,10 @@ class NotFoundError(RegistryError):
 
 class DigestError(RegistryError):
     """Bytes are not those that their digest names."""
+
+
+class TrustError(EdgeboundError):
+    """A signature is missing, wrong, expired, or of a key that is not trusted here."""
 
 
 class StoreError(EdgeboundError):

@@ -2,7 +2,8 @@
 
 ```
 pip install edgebound openvino          # or onnxruntime, or TensorRT from JetPack: what the engine wants
-python service.py engine/ rtsp://camera.local/stream --class person
+pipeline pull registry.example/team/steel:stable -o /opt/steel
+python service.py /opt/steel rtsp://camera.local/stream --class person
 ```
 It loads the engine once, never falls behind the camera (old frames are dropped and counted), opens the source again
 when it goes away, and ends with SIGTERM, as systemd and containers send it.
@@ -26,7 +27,7 @@ AGAIN_S = 2.0
 def main() -> None:
     """Watch until somebody says stop."""
     parser = argparse.ArgumentParser(description="Watch a camera.")
-    parser.add_argument("engine", help="folder of an engine, as a run or a pull leaves it")
+    parser.add_argument("engine", help="folder that a release was pulled to")
     parser.add_argument("source", help="camera number, video, or address of a stream")
     parser.add_argument("--class", dest="names", action="append", help="keep only this class")
     asked = parser.parse_args()

@@ -20,6 +20,7 @@ from pipeline.cli.check import check
 from pipeline.cli.compare import compare
 from pipeline.cli.detect import detect
 from pipeline.cli.gate import gate
+from pipeline.cli.key import key_app
 from pipeline.cli.options import (
     HERE,
     Baseline,
@@ -38,8 +39,12 @@ from pipeline.cli.options import (
     say,
 )
 from pipeline.cli.plan import plan
+from pipeline.cli.pull import pull
+from pipeline.cli.registry import Ca, PlainHttp, Trust, ways_of
+from pipeline.cli.release import release
 from pipeline.cli.store import store_app
 from pipeline.cli.targets import targets
+from pipeline.cli.verify import verify
 
 if TYPE_CHECKING:
     from pipeline.ladder import RunReport
@@ -53,10 +58,12 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(store_app, name="store")
+app.add_typer(key_app, name="key")
 
 
 @app.command()
 def run(  # noqa: PLR0913
+    context: typer.Context,
     *,
     target: Target = None,
     config: Config = None,
@@ -64,6 +71,9 @@ def run(  # noqa: PLR0913
     settings: Set = None,
     until: Until = None,
     baseline: Baseline = None,
+    trust: Trust = None,
+    ca: Ca = None,
+    plain_http: PlainHttp = None,
     executor: Executor = "local",
     root: Root = HERE,
     as_json: Json = False,
@@ -77,33 +87,24 @@ def run(  # noqa: PLR0913
     - `pipeline run --demo`
     - `pipeline run --target cpu --target cpu-ort --set train.epochs=50`
     - `pipeline run --target cpu --baseline 20260504-093012-7f3a`
+    - `pipeline run --target cpu --baseline registry.example/team/steel:stable --trust trust.json`
     - `pipeline run --target orin --json | tail -n 1 | jq -r .verdict`
     """
-    from pipeline.baseline import load_baseline
-    from pipeline.config import load_config
+    from pipeline.asked import request_of
     from pipeline.executor import find_executor
     from pipeline.kits import Order
-    from pipeline.profiles import find_profiles
     from pipeline.progress import display
-    from pipeline.request import Request
 
     with errors(as_json=as_json):
         import_from(root)
-        profiles = find_profiles(target or ["cpu"])
-        request = Request(
-            config=load_config(config, settings or [], demo=demo, folder=root),
-            profiles=profiles,
-            folder=root,
-            until=until or "",
-            baseline=load_baseline(root, baseline, profiles) if baseline else None,
-            order=Order(
-                config=str(config or ""),
-                settings=tuple(settings or ()),
-                demo=demo,
-                asked=tuple(target or ["cpu"]),
-                baseline=baseline or "",
-            ),
+        order = Order(
+            config=str(config or ""),
+            settings=tuple(settings or ()),
+            demo=demo,
+            asked=tuple(target or ["cpu"]),
+            baseline=baseline or "",
         )
+        request = request_of(order, root, ways_of(context, trust, ca, plain_http), until or "")
         with interruptible(), display() as reporter:
             report = find_executor(executor)(request, reporter)
     _conclude(report, as_json=as_json)
@@ -155,6 +156,12 @@ app.command()(kit)
 app.command()(accept)
 
 
+app.command()(pull)
+
+
+app.command()(verify)
+
+
 app.command()(detect)
 
 
@@ -165,6 +172,9 @@ app.command()(gate)
 
 
 app.command()(bisect)
+
+
+app.command()(release)
 
 
 @app.command()
@@ -222,4 +232,4 @@ def main() -> None:
     # torch's threads spin while they wait for each other. Where they share the cores with other work, a
     # training step on 2 threads took 8 to 20 times as long as on one (docs/log.md); sleeping costs little.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    app()
+    app(obj=dict(os.environ))  # for the commands that talk to registries, or sign

@@ -20,9 +20,11 @@ from pipeline.cli.options import (
     print_json,
     say,
 )
+from pipeline.cli.registry import ways_of
 
 
 def kit(  # noqa: PLR0913
+    context: typer.Context,
     *,
     target: Annotated[
         str, typer.Option("--target", "-t", help="Target profile whose engines a board builds.")
@@ -62,6 +64,7 @@ def kit(  # noqa: PLR0913
             profiles=find_profiles([target]),
             folder=root,
             until="build",
+            ways=ways_of(context, None, None, None),
             order=Order(config=str(config or ""), settings=tuple(settings or ()), demo=demo, asked=(target,)),
         )
         with interruptible(), display() as reporter:
@@ -74,6 +77,7 @@ def kit(  # noqa: PLR0913
 
 
 def accept(
+    context: typer.Context,
     receipt: Annotated[Path, typer.Argument(help="The receipt.zip that the agent wrote, or its folder.")],
     *,
     root: Root = HERE,
@@ -94,7 +98,7 @@ def accept(
     with errors(as_json=as_json):
         import_from(root)
         with interruptible(), display() as reporter:
-            report = by_hand.accept(receipt, root, reporter)
+            report = by_hand.accept(receipt, root, reporter, ways_of(context, None, None, None))
         show(report)
     if as_json:
         print_json(report.to_json())

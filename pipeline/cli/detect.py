@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.options import errors, interruptible, print_json, say
+from pipeline.cli.registry import Trust, environment_of
 
 if TYPE_CHECKING:
-    from pipeline.detection import Tally
     from targets.detections import Detections
     from targets.errors import DataError
     from targets.sources import Frame
+    from targets.watcher import Tally
 
 Source = Annotated[
     str, typer.Option("--source", "-s", help="A picture, a folder, a video, a camera (0), or an address.")
@@ -37,13 +38,16 @@ Live = Annotated[
 Lines = Annotated[
     bool, typer.Option("--json", help="Print a JSON line for each picture, and a summary as the last line.")
 ]
-_SAY_EVERY = 100  # frames, where nobody looks at a terminal
+Unsigned = Annotated[
+    bool, typer.Option("--allow-unsigned", help="Take an engine that nobody signed, as it is.")
+]
 
 
 def detect(  # noqa: PLR0913
+    context: typer.Context,
     engine: Annotated[
         Path,
-        typer.Argument(help="Folder of an engine: what a run shipped, or what was pulled.", metavar="DIR"),
+        typer.Argument(help="Folder of an engine: what was pulled, or what a run shipped.", metavar="DIR"),
     ],
     *,
     source: Source,
@@ -52,10 +56,13 @@ def detect(  # noqa: PLR0913
     names: Names = None,
     live: Live = None,
     limit: Annotated[int, typer.Option(min=0, help="Stop after so many frames; 0: at the end.")] = 0,
+    trust: Trust = None,
+    allow_unsigned: Unsigned = False,
     as_json: Lines = False,
 ) -> None:
     """Look at pictures with an engine, without torch and without Ultralytics.
 
+    An engine is signed, or of a run in this project's .edgebound; else --allow-unsigned takes it as it is.
     Says how many frames a second it is, all in all, and what a frame took. Ctrl-C ends a camera's work.
 
     Examples:
@@ -63,54 +70,32 @@ def detect(  # noqa: PLR0913
     - `pipeline detect engine/ --source 0 --conf 0.5 --class person`
     - `pipeline detect engine/ --source street.mp4 --json | jq -c 'select(.objects)'`
     """
-    from pipeline.detection import Watch, watch
+    from targets.trust.policy import find_policy
+    from targets.watcher import Watch, describe, say_now_and_then, summarize, watch
 
     asked = Watch(
-        engine=engine, source=source, conf=conf, names=tuple(names or ()), live=live, limit=limit, save=save
+        engine=engine,
+        source=source,
+        conf=conf,
+        names=tuple(names or ()),
+        live=live,
+        limit=limit,
+        save=save,
+        trust=find_policy(trust, environment_of(context)),
+        allow_unsigned=allow_unsigned,
     )
     with errors(), interruptible():
-        tally = watch(asked, _print_line if as_json else _say_now_and_then, _say_broken)
-    _say_at_the_end(tally)
+        tally = watch(asked, _print_line if as_json else say_now_and_then(say), _say_broken)
+    say(describe(tally))
     if as_json:
-        print_json(json.dumps(_summary(tally)))
+        print_json(json.dumps(summarize(tally)))
     raise typer.Exit(1 if tally.broken else 0)
 
 
-def _say_at_the_end(tally: Tally) -> None:
-    said = tally.p50_ms()
-    parts = ", ".join(f"{name} {ms:.2f} ms" for name, ms in said.items())
-    say(
-        f"{tally.frames} frames, {tally.objects} objects, {tally.fps:.1f} FPS; p50: {parts or 'nothing seen'}"
-        f"{f'; {tally.dropped} frames dropped' if tally.dropped else ''}"
-        f"{f'; {tally.broken} pictures could not be read' if tally.broken else ''}"
-    )
-
-
-def _summary(tally: Tally) -> dict[str, object]:
-    return {
-        "frames": tally.frames,
-        "detections": tally.objects,
-        "dropped": tally.dropped,
-        "broken": tally.broken,
-        "fps": round(tally.fps, 2),
-        "p50_ms": tally.p50_ms(),
-    }
-
-
 def _print_line(frame: Frame, found: Detections, tally: Tally) -> None:
-    line = {
-        "name": frame.name,
-        "frame": frame.number,
-        "dropped": tally.dropped,
-        "objects": found.to_records(),
-    }
-    print_json(json.dumps(line))
+    from targets.watcher import line_of
 
-
-def _say_now_and_then(frame: Frame, found: Detections, tally: Tally) -> None:
-    del frame, found
-    if tally.frames % _SAY_EVERY == 0:
-        say(f"{tally.frames} frames, {tally.objects} objects, {tally.fps:.1f} FPS, {tally.dropped} dropped")
+    print_json(json.dumps(line_of(frame, found, tally)))
 
 
 def _say_broken(error: DataError) -> None:

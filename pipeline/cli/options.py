@@ -43,7 +43,8 @@ Baseline = Annotated[
     str | None,
     typer.Option(
         "--baseline",
-        help="Earlier run; hold this one against what that shipped. Id, folder or report.json.",
+        help="Earlier run; hold this one against what that shipped. Id, folder or report.json, or a release: "
+        "host/name:stable.",
     ),
 ]
 Executor = Annotated[

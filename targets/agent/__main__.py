@@ -1,4 +1,8 @@
-"""The agent's command line. Exit codes: 0 done, 1 failed, 2 wrong usage, 4 something is missing here."""
+"""The agent's command line.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 an engine does not do what it was judged by, 4 something is
+missing here, 5 nothing fits this board.
+"""
 
 import argparse
 import json
@@ -155,6 +159,24 @@ def _give(options: argparse.Namespace) -> int:
     return 0
 
 
+def _pull(options: argparse.Namespace) -> int:
+    from targets.agent.device import pull
+
+    return pull(options, dict(os.environ))
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from targets.agent.device import verify
+
+    return verify(options, dict(os.environ))
+
+
+def _detect(options: argparse.Namespace) -> int:
+    from targets.agent.device import detect
+
+    return detect(options, dict(os.environ))
+
+
 def _kit_here(options: argparse.Namespace) -> Optional[Kit]:
     try:
         return read_kit(_places(options)[0])
@@ -194,4 +216,7 @@ _COMMANDS = {
     "take": _take,
     "give": _give,
     "step": _step,
+    "pull": _pull,
+    "verify": _verify,
+    "detect": _detect,
 }

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from targets.agent.device_options import add_device_commands
+
 _STATE = "~/.edgebound"
 _LONGEST = 1e6  # hours or seconds; more is a slip
 
@@ -15,7 +17,8 @@ def make_parser(root: Path) -> argparse.ArgumentParser:
     """
     parser = argparse.ArgumentParser(
         prog="python3 agent.pyz",
-        description="Builds, measures and verifies the engines of a kit on this board, and writes a receipt.",
+        description="Builds, measures and verifies the engines of a kit on this board, and writes a receipt; "
+        "pulls, verifies and runs released ones.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     common = _common(root)
@@ -32,6 +35,7 @@ def make_parser(root: Path) -> argparse.ArgumentParser:
     commands.add_parser("check", help="what is missing here, and how to install it", parents=[common])
     command = commands.add_parser("clean", help="remove old kits and the work done in them", parents=[common])
     command.add_argument("--keep", type=int, default=3, help="the latest so many stay; default: 3")
+    add_device_commands(commands, root)
     commands.add_parser("take", parents=[common])  # for pipeline.remote, as `give`
     commands.add_parser("give", parents=[common])
     command = commands.add_parser("step", parents=[common])  # for the agent itself

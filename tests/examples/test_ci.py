@@ -1,5 +1,6 @@
 """The CI examples: what they run exists, and what they pick up is what a run writes."""
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterator
@@ -11,9 +12,12 @@ import typer
 import yaml
 
 from pipeline.cli import app
+from pipeline.config import load_config
 
 UsageError: Any = typer.BadParameter.__base__
-EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples" / "ci").glob("*.yml"))
+FOLDER = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = sorted((FOLDER / "ci").glob("*.yml"))
+PIPELINE = FOLDER / "pipeline.yaml"
 
 
 def scripts_of(value: Any, key: str = "") -> Iterator[str]:
@@ -26,6 +30,18 @@ def scripts_of(value: Any, key: str = "") -> Iterator[str]:
             yield from scripts_of(inner, key)
     elif isinstance(value, str) and (key == "run" or key.endswith("script")):
         yield value
+
+
+def places_of(value: Any, *path: str) -> Iterator[tuple[str, ...]]:
+    """Give every text of a document behind the keys that lead to it."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from places_of(inner, *path, str(name))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from places_of(inner, *path, str(number))
+    else:
+        yield (*path, str(value))
 
 
 def commands_of(file: Path) -> list[list[str]]:
@@ -48,7 +64,8 @@ def parse(arguments: list[str]) -> str:
 def test_every_command_is_one_that_our_command_line_takes(file: Path) -> None:
     names = [parse(arguments) for arguments in commands_of(file)]
 
-    assert names == ["check", "run", "run"]
+    by_hand = ["kit"] if file.stem == "github" else []
+    assert names == ["check", "run", "run", "run", "run", *by_hand, "release"]
 
 
 def test_a_command_that_does_not_exist_would_be_noticed() -> None:
@@ -60,9 +77,44 @@ def test_a_command_that_does_not_exist_would_be_noticed() -> None:
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
 def test_what_is_picked_up_is_what_a_run_writes(file: Path) -> None:
-    picked = set(re.findall(r"\b(?:report|baseline)/([a-z]+\.[a-z]+)", file.read_text()))
+    picked = set(re.findall(r"\breport/([a-z]+\.[a-z]+)", file.read_text()))
 
-    assert picked == {"report.json", "junit.xml", "summary.md"}
+    assert picked == {"junit.xml", "summary.md"}
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+def test_every_run_takes_from_the_shared_cache_and_its_settings_are_settings(file: Path) -> None:
+    runs = [one for one in commands_of(file) if one[0] == "run"]
+
+    for arguments in runs:
+        settings = [value for option, value in itertools.pairwise(arguments) if option == "--set"]
+        assert load_config(PIPELINE, settings, demo=False, folder=file.parent).cache.remote == "$CACHE"
+    assert [("--baseline" in one) for one in runs] == [True, False, True, False]
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+def test_a_board_is_asked_by_its_jetpack_release_and_what_it_gives_is_released(file: Path) -> None:
+    *_, at_the_board, release = (one for one in commands_of(file) if one[0] in {"run", "release"})
+
+    assert "orin@6.2" in at_the_board
+    assert release[1] in {"$(ls -d .edgebound/runs/*/ | tail -n 1)", "$last"}
+    assert ("--channel", "stable") in itertools.pairwise(release)
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+def test_the_key_that_releases_is_seen_by_the_release_alone(file: Path) -> None:
+    document = yaml.safe_load(file.read_text())
+    seen = [place for place in places_of(document) if "EDGEBOUND_RELEASE_KEY" in place[-1]]
+    scripts = [script for script in scripts_of(document) if "EDGEBOUND_RELEASE_KEY" in script]
+
+    assert len(seen) == 1
+    if file.stem == "github":
+        steps = document["jobs"]["boards"]["steps"]
+        (step,) = (one for one in steps if "EDGEBOUND_RELEASE_KEY" in str(one))
+        assert step["if"] == "${{ startsWith(github.ref, 'refs/tags/') }}"
+        assert "release" in document["jobs"]["boards"]["environment"]
+    else:
+        assert scripts[0].startswith('if [ -n "$CI_COMMIT_TAG" ]; then')
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)

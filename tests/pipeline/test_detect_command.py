@@ -55,7 +55,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def test_each_picture_gives_a_line_and_the_last_line_sums_up(engine: Path, pictures: Path) -> None:
-    outcome = invoke("detect", engine, "--source", pictures, "--json")
+    outcome = invoke("detect", engine, "--allow-unsigned", "--source", pictures, "--json")
     lines = [json.loads(line) for line in outcome.out.splitlines()]
 
     assert outcome.code == 0
@@ -71,7 +71,7 @@ def test_each_picture_gives_a_line_and_the_last_line_sums_up(engine: Path, pictu
 
 
 def test_boxes_are_drawn_into_a_folder(engine: Path, pictures: Path, tmp_path: Path) -> None:
-    outcome = invoke("detect", engine, "--source", pictures, "--save", tmp_path / "seen")
+    outcome = invoke("detect", engine, "--allow-unsigned", "--source", pictures, "--save", tmp_path / "seen")
 
     assert outcome.code == 0
     assert "3 frames, 2 objects" in outcome.said
@@ -80,9 +80,15 @@ def test_boxes_are_drawn_into_a_folder(engine: Path, pictures: Path, tmp_path: P
 
 
 def test_a_score_a_class_and_a_limit_can_be_asked_for(engine: Path, pictures: Path) -> None:
-    strict = invoke("detect", engine, "--source", pictures, "--conf", "0.5", "--json").document
-    holes = invoke("detect", engine, "--source", pictures, "--class", "hole", "--json").document
-    first = invoke("detect", engine, "--source", pictures, "--limit", "1", "--json").document
+    strict = invoke(
+        "detect", engine, "--allow-unsigned", "--source", pictures, "--conf", "0.5", "--json"
+    ).document
+    holes = invoke(
+        "detect", engine, "--allow-unsigned", "--source", pictures, "--class", "hole", "--json"
+    ).document
+    first = invoke(
+        "detect", engine, "--allow-unsigned", "--source", pictures, "--limit", "1", "--json"
+    ).document
 
     assert (strict["detections"], holes["detections"], first["frames"]) == (1, 0, 1)
 
@@ -92,7 +98,7 @@ def test_a_broken_picture_is_told_and_counted_and_the_others_are_looked_at(
 ) -> None:
     (pictures / "dark.png").write_bytes(b"no picture")
 
-    outcome = invoke("detect", engine, "--source", pictures, "--json")
+    outcome = invoke("detect", engine, "--allow-unsigned", "--source", pictures, "--json")
 
     assert outcome.code == 1
     assert (outcome.document["frames"], outcome.document["broken"]) == (2, 1)
@@ -110,7 +116,7 @@ def test_a_broken_picture_is_told_and_counted_and_the_others_are_looked_at(
 def test_what_cannot_be_done_is_told_in_two_lines(
     engine: Path, arguments: tuple[str, ...], code: int, said: str
 ) -> None:
-    outcome = invoke("detect", engine, *arguments)
+    outcome = invoke("detect", engine, "--allow-unsigned", *arguments)
 
     assert outcome.code == code
     assert outcome.said.startswith(f"error: {said}")

@@ -47,7 +47,7 @@ def picture() -> np.ndarray:
 
 def test_it_finds_what_its_parts_find(engine: Path, picture: np.ndarray) -> None:
     spec = load_model_spec(engine)
-    with Detector.open(engine) as detector:
+    with Detector.open(engine, allow_unsigned=True) as detector:
         found = detector(picture)
         with find_runtime(detector.manifest.runtime).open(engine, detector.manifest.profile) as infer:
             images, placement = letterbox(picture, spec.input)
@@ -65,7 +65,7 @@ def test_it_finds_what_its_parts_find(engine: Path, picture: np.ndarray) -> None
 
 def test_each_picture_is_looked_at_by_itself_whatever_came_before(engine: Path, picture: np.ndarray) -> None:
     other = np.zeros((96, 32, 3), np.uint8)  # the borders of its input lie elsewhere
-    with Detector.open(engine) as detector:
+    with Detector.open(engine, allow_unsigned=True) as detector:
         alone = detector(picture)
         again = list(detector.each([other, picture]))[1]
 
@@ -75,7 +75,10 @@ def test_each_picture_is_looked_at_by_itself_whatever_came_before(engine: Path, 
 def test_thresholds_can_be_set_and_are_otherwise_those_of_the_release(
     engine: Path, picture: np.ndarray
 ) -> None:
-    with Detector.open(engine) as usual, Detector.open(engine, conf=0.9, max_det=2) as strict:
+    with (
+        Detector.open(engine, allow_unsigned=True) as usual,
+        Detector.open(engine, conf=0.9, max_det=2, allow_unsigned=True) as strict,
+    ):
         everything, few = usual(picture), strict(picture)
 
     assert everything.boxes[:, 4].min() > 0.5
@@ -87,7 +90,7 @@ def test_thresholds_can_be_set_and_are_otherwise_those_of_the_release(
 )
 def test_a_threshold_out_of_its_range_is_refused(engine: Path, name: str, value: float) -> None:
     with pytest.raises(UsageError, match=name):
-        Detector.open(engine, **{name: value})
+        Detector.open(engine, allow_unsigned=True, **{name: value})
 
 
 def test_an_engine_that_was_tampered_with_is_not_loaded(engine: Path) -> None:
@@ -96,7 +99,7 @@ def test_an_engine_that_was_tampered_with_is_not_loaded(engine: Path) -> None:
             path.write_bytes(path.read_bytes()[:-1] + b"!")
 
     with pytest.raises(ModelError):
-        Detector.open(engine)
+        Detector.open(engine, allow_unsigned=True)
 
 
 @pytest.mark.parametrize(
@@ -109,18 +112,18 @@ def test_an_engine_that_was_tampered_with_is_not_loaded(engine: Path) -> None:
     ],
 )
 def test_what_is_no_picture_is_told(engine: Path, wrong: np.ndarray | None, said: str) -> None:
-    with Detector.open(engine) as detector, pytest.raises(DataError, match=said):
+    with Detector.open(engine, allow_unsigned=True) as detector, pytest.raises(DataError, match=said):
         detector(wrong)
 
 
 def test_a_grey_picture_is_taken(engine: Path, picture: np.ndarray) -> None:
     grey = picture[:, :, 0]
-    with Detector.open(engine) as detector:
+    with Detector.open(engine, allow_unsigned=True) as detector:
         assert np.array_equal(detector(grey).boxes, detector(np.dstack([grey] * 3)).boxes)
 
 
 def test_only_some_classes_can_be_kept_and_records_are_json(engine: Path, picture: np.ndarray) -> None:
-    with Detector.open(engine) as detector:
+    with Detector.open(engine, allow_unsigned=True) as detector:
         found = detector(picture)
     kept = found.only(["stain"])
 
@@ -133,7 +136,7 @@ def test_it_needs_neither_torch_nor_ultralytics(engine: Path) -> None:
     lines = (
         "import sys, numpy\n"
         "from edgebound import Detector\n"
-        "with Detector.open(sys.argv[1]) as detector:\n"
+        "with Detector.open(sys.argv[1], allow_unsigned=True) as detector:\n"
         "    print(len(detector(numpy.zeros((48, 64, 3), 'uint8'))))\n"
         "print(sorted({'torch', 'ultralytics', 'onnx', 'pydantic', 'yaml'} & set(sys.modules)))\n"
     )

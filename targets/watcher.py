@@ -1,13 +1,11 @@
-"""Detection: an engine looks at a source, and somebody hears what it finds."""
-
-from __future__ import annotations
+"""Watcher: an engine looks at a source, and somebody hears what it finds."""
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Callable, Dict, List, Optional, Sequence
 
 from targets.detections import Detections, Times
 from targets.detector import Detector
@@ -15,6 +13,7 @@ from targets.errors import DataError, UsageError
 from targets.recorder import Recorder
 from targets.sources import Frame, is_live, open_source
 
+_SAY_EVERY = 100  # frames, where nobody looks at a terminal
 Listener = Callable[[Frame, Detections, "Tally"], None]
 
 
@@ -36,14 +35,14 @@ class Tally:
     dropped: int = 0
     broken: int = 0
     seconds: float = 0.0
-    times: list[Times] = field(default_factory=list)
+    times: List[Times] = field(default_factory=list)
 
     @property
     def fps(self) -> float:
         """Frames a second, all in all."""
         return self.frames / self.seconds if self.seconds else 0.0
 
-    def p50_ms(self) -> dict[str, float]:
+    def p50_ms(self) -> Dict[str, float]:
         """Give the medians of what a frame took."""
         parts = ("preprocess", "inference", "postprocess", "total")
         if not self.times:
@@ -51,7 +50,7 @@ class Tally:
         return {part: round(statistics.median(getattr(one, part) for one in self.times), 3) for part in parts}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Watch:
     """What is looked at, and how.
 
@@ -63,15 +62,19 @@ class Watch:
         live: Frames may be dropped; None: of cameras and streams.
         limit: Frames to look at; 0: all.
         save: Folder for annotated pictures or videos.
+        trust: Policy that says whose signatures count; None: the user's or the machine's.
+        allow_unsigned: Take an engine that nobody signed.
     """
 
     engine: Path
     source: str
-    conf: float | None = None
+    conf: Optional[float] = None
     names: Sequence[str] = ()
-    live: bool | None = None
+    live: Optional[bool] = None
     limit: int = 0
-    save: Path | None = None
+    save: Optional[Path] = None
+    trust: Optional[Path] = None
+    allow_unsigned: bool = False
 
 
 def watch(asked: Watch, on_frame: Listener, on_broken: Callable[[DataError], None]) -> Tally:
@@ -93,7 +96,11 @@ def watch(asked: Watch, on_frame: Listener, on_broken: Callable[[DataError], Non
         on_broken(error)
 
     with ExitStack() as stack:
-        detector = stack.enter_context(Detector.open(asked.engine, conf=asked.conf))
+        detector = stack.enter_context(
+            Detector.open(
+                asked.engine, conf=asked.conf, trust=asked.trust, allow_unsigned=asked.allow_unsigned
+            )
+        )
         _check_names(asked.names, detector.spec.class_names)
         recorder = stack.enter_context(Recorder(asked.save)) if asked.save else None
         frames = stack.enter_context(open_source(asked.source, live=asked.live, on_broken=broken))
@@ -113,6 +120,49 @@ def watch(asked: Watch, on_frame: Listener, on_broken: Callable[[DataError], Non
             if not (is_live(asked.source) if asked.live is None else asked.live):
                 raise
     return tally
+
+
+def describe(tally: Tally) -> str:
+    """Say how it went, for people."""
+    parts = ", ".join(f"{name} {ms:.2f} ms" for name, ms in tally.p50_ms().items())
+    return (
+        f"{tally.frames} frames, {tally.objects} objects, {tally.fps:.1f} FPS; p50: {parts or 'nothing seen'}"
+        f"{f'; {tally.dropped} frames dropped' if tally.dropped else ''}"
+        f"{f'; {tally.broken} pictures could not be read' if tally.broken else ''}"
+    )
+
+
+def summarize(tally: Tally) -> Dict[str, object]:
+    """Say how it went, for programs."""
+    return {
+        "frames": tally.frames,
+        "detections": tally.objects,
+        "dropped": tally.dropped,
+        "broken": tally.broken,
+        "fps": round(tally.fps, 2),
+        "p50_ms": tally.p50_ms(),
+    }
+
+
+def line_of(frame: Frame, found: Detections, tally: Tally) -> Dict[str, object]:
+    """Say what is on a frame, for programs."""
+    return {
+        "name": frame.name,
+        "frame": frame.number,
+        "dropped": tally.dropped,
+        "objects": found.to_records(),
+    }
+
+
+def say_now_and_then(say: Callable[[str], None]) -> Listener:
+    """Give a listener that says every hundred frames how it goes."""
+
+    def listen(_frame: Frame, _found: Detections, tally: Tally) -> None:
+        if tally.frames % _SAY_EVERY == 0:
+            seen = f"{tally.frames} frames, {tally.objects} objects"
+            say(f"{seen}, {tally.fps:.1f} FPS, {tally.dropped} dropped")
+
+    return listen
 
 
 def _count(tally: Tally, frame: Frame, found: Detections, seconds: float) -> None:

@@ -1,0 +1,1 @@
+"""Releases: what a registry holds for devices, and what a device makes of it."""
