@@ -17,6 +17,7 @@ from stages.train import EpochMetrics, PeakMemory, PrecisionProbe, Train, Traine
 from stages.train.checks import check_names, check_settings
 from stages.train.course import Job, make_course
 from stages.train.devices import check_devices, devices_of, first_device
+from stages.train.feeder import feeding_of
 from stages.train.fitting import probe_trainer
 from stages.train.loop import make_trainer, run_to_end
 from stages.train.precisions import check_precision, tf32_kept
@@ -61,12 +62,13 @@ def train(stage: Train, inputs: TrainInputs, out: Path, progress: Progress) -> T
         train_rank(job, start)
     state = take_best(start, Snapshots(out / "snapshots"), taught=inputs.teacher is not None)
     history = tuple(EpochMetrics(**metrics) for metrics in state["history"])
+    feeding = feeding_of(state)
     return Trained(
         checkpoint=_save(inputs, start, imgsz=stage.imgsz, dataset=dataset, out=out),
         epochs=history,
         best_epoch=state["best_epoch"] or len(history),
         device=state["device"],
-        notes=(start.note, *_notes(stage, state), *crashes),
+        notes=(start.note, *_notes(stage, state), *crashes, *filter(None, [feeding.says])),
         ranges=save_learned(state["learned"], _free(out / "ranges")) if stage.int8 else None,
         precision=state["precision"],
         batch=state["batch"],
@@ -74,6 +76,7 @@ def train(stage: Train, inputs: TrainInputs, out: Path, progress: Progress) -> T
         memory=PeakMemory(**state["memory"]),
         probe=tuple(PrecisionProbe(**one) for one in state["probe"]),
         metrics=Artifact.of(out / "metrics"),
+        feeding=feeding,
     )
 
 
@@ -82,7 +85,9 @@ def probe(
 ) -> tuple[tuple[PrecisionProbe, ...], str, int]:
     """Try precisions on the first of several devices; give them, the device's name and the batch."""
     check_devices(train.device)
-    settings = replace(train, amp="fp32", ranks=1, device=train.device.partition(",")[0])
+    settings = replace(
+        train, amp="fp32", ranks=1, autotune_loader=False, device=train.device.partition(",")[0]
+    )
     job = _job(settings, inputs, out, no_progress)
     start = load(job)
     course = make_course(job)

@@ -1,0 +1,192 @@
+"""Tuning: which settings of loading are fastest, by trying them on a part of the user's pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import shutil
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from stages.train.feeder import loading_cpus
+from stages.train.figures import LoaderTrial, PictureCache, Tuning
+from stages.train.loading import PREFETCH, pictures_of, put_in_order
+from stages.train.parallel import agree
+from stages.train.parts import available_bytes, forget
+from stages.yolo import build_dataloader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import TypeAlias
+
+    from stages.dataset import Picture
+    from stages.train.trainer import Trainer
+
+    Measure: TypeAlias = Callable[[LoaderTrial], float]
+
+WHOLE_S = 60.0  # for all trials together; one that has begun is ended
+TRIAL_S = 3.0  # of steady loading
+BETTER = 1.05  # times as fast; by less, two trials of the same settings differ
+_BATCHES = 16  # of the sample
+_FEWEST = 128  # pictures of the sample, if there are so many
+_CHANNELS = 3
+RAM_SPARE = 2.0  # as many times the pictures must fit into free memory; Ultralytics asks for as much
+DISK_SPARE = 1.1
+
+
+def tune_loader(trainer: Trainer) -> Tuning:
+    """Try settings of loading, and give all that was tried; the trainer stays as it was."""
+    cpus = loading_cpus(trainer)
+    workers = (
+        min(trainer.args.workers, cpus) if cpus else trainer.args.workers
+    )  # as the loader will take them
+    before = LoaderTrial(workers=workers, prefetch=PREFETCH, cache=trainer.args.cache or "")
+    with _scratch(trainer) as measure:
+        tuning = search(before, measure, refusals=refusals_of(trainer), cpus=cpus, seconds=WHOLE_S)
+    return agree(tuning, trainer.course.place)  # type: ignore[no-any-return]
+
+
+def search(
+    before: LoaderTrial,
+    measure: Measure,
+    *,
+    refusals: dict[PictureCache, str],
+    cpus: int,
+    seconds: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> Tuning:
+    """Try number of processes, then caches, then batches ahead, each with the best so far.
+
+    Persistence of processes is nothing to try: Ultralytics' loader never ends them between epochs.
+
+    Args:
+        before: The user's settings.
+        measure: Gives pictures a second.
+        refusals: Why a cache cannot be tried.
+        cpus: That may load; 0 where the training process has to.
+        seconds: No trial begins later.
+        clock: In seconds.
+    """
+    begin = clock()
+    best = replace(before, img_s=measure(before))
+    trials = [best]
+    start = best
+    for change in (_other_workers, _other_caches, _other_prefetch):
+        for wanted in change(best, cpus):
+            why_not = refusals.get(wanted.cache, "") if wanted.cache != best.cache else ""
+            if not why_not and clock() - begin > seconds:
+                why_not = f"the {seconds:.0f} s for trials were over"
+            trial = replace(wanted, img_s=None if why_not else measure(wanted), why_not=why_not)
+            trials.append(trial)
+        best = max((best, *trials), key=lambda one: (one.img_s or 0.0) / (1.0 if one is best else BETTER))
+    return Tuning(before=start, after=best, trials=tuple(trials), seconds=round(clock() - begin, 2))
+
+
+def _other_workers(best: LoaderTrial, cpus: int) -> list[LoaderTrial]:
+    numbers = {max(cpus // 2, 1), cpus, min(2 * best.workers, cpus)} if cpus else set()
+    return [_bare(best, workers=number) for number in sorted(numbers - {best.workers, 0})]
+
+
+def _other_caches(best: LoaderTrial, cpus: int) -> list[LoaderTrial]:
+    del cpus
+    caches: Sequence[PictureCache] = ("resized", "disk", "ram")
+    return [_bare(best, cache=cache) for cache in caches if cache != best.cache]
+
+
+def _other_prefetch(best: LoaderTrial, cpus: int) -> list[LoaderTrial]:
+    del cpus
+    return [_bare(best, prefetch=number) for number in (2, 8)] if best.workers else []
+
+
+def _bare(trial: LoaderTrial, **changes: int | PictureCache) -> LoaderTrial:
+    return replace(trial, img_s=None, why_not="", **changes)  # type: ignore[arg-type]  # of the named field
+
+
+def refusals_of(trainer: Trainer) -> dict[PictureCache, str]:
+    """Say which caches cannot be had, and why."""
+    pictures, side = trainer.course.dataset.train, trainer.args.imgsz
+    ranks = trainer.course.place.local_ranks
+    whole = sum(picture.width * picture.height for picture in pictures) * _CHANNELS * ranks
+    small = sum(_shrunk_area(picture, side) for picture in pictures) * _CHANNELS * ranks
+    free = shutil.disk_usage(trainer.course.work.parent).free
+    found: dict[PictureCache, str] = {}
+    for cache, needs, there, where in (
+        ("ram", small * RAM_SPARE, available_bytes(), "of main memory"),
+        ("disk", whole * DISK_SPARE, free, "of disk"),
+        ("resized", small * DISK_SPARE, free, "of disk"),
+    ):
+        if needs > there:
+            words = f"it needs {needs / 2**30:.1f} GiB {where}, and {there / 2**30:.1f} are free"
+            found[cache] = words  # type: ignore[index]  # one of the three
+    if trainer.device.type == "cpu" and trainer.args.mosaic:
+        found["ram"] = "mosaics would be made of other pictures, and training on a CPU is exact"
+    return found
+
+
+def _shrunk_area(picture: Picture, side: int) -> int:
+    """Give the pixels of a picture in training, before it is padded."""
+    ratio = side / max(picture.width, picture.height)
+    return math.ceil(picture.width * ratio) * math.ceil(picture.height * ratio)
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """Loads a sample of the pictures, and nothing else."""
+
+    trainer: Trainer
+    sample: tuple[Picture, ...]
+    cold: bool
+
+    def rate(self, trial: LoaderTrial) -> float:
+        """Give pictures a second, from the moment that all processes are at work."""
+        trainer = self.trainer
+        links = trainer.course.work / "tuning" / f"cache-{trial.cache or 'none'}"
+        batch = max(trainer.batch_size // trainer.course.place.ranks, 1)
+        dataset = pictures_of(trainer, self.sample, links=links, cache=trial.cache, batch=batch, augment=True)
+        loader = build_dataloader(
+            dataset, batch=batch, workers=trial.workers, shuffle=True, device=trainer.device
+        )
+        put_in_order(loader, trainer, prefetch=trial.prefetch)
+        if self.cold and not trial.cache:
+            for file in dataset.im_files:
+                forget(file)
+        try:
+            return self._measured(loader, passes=1 if self.cold else 1000)
+        finally:
+            loader.close()
+
+    def _measured(self, loader: object, *, passes: int) -> float:
+        started, pictures = 0.0, 0
+        warm = max(int(loader.num_workers), 1)  # type: ignore[attr-defined]  # DataLoader; torch has no types here
+        for number, size in enumerate(_sizes(loader, passes)):
+            now = time.perf_counter()
+            if number < warm:
+                started = now
+                continue
+            pictures += size
+            if now - started > TRIAL_S:
+                break
+        taken = time.perf_counter() - started
+        return pictures / taken if pictures and taken else 0.0
+
+
+def _sizes(loader: object, passes: int) -> Iterator[int]:
+    for _ in range(passes):
+        for batch in loader:  # type: ignore[attr-defined]  # as above
+            yield len(batch["im_file"])
+
+
+@contextlib.contextmanager
+def _scratch(trainer: Trainer) -> Iterator[Measure]:
+    """Give what measures a trial, in a folder that is gone afterwards."""
+    pictures = trainer.course.dataset.train
+    count = min(max(trainer.batch_size * _BATCHES, _FEWEST), len(pictures))
+    step = len(pictures) / count
+    sample = tuple(pictures[int(number * step)] for number in range(count))
+    size = sum((trainer.course.pictures / one.file).stat().st_size for one in sample) * step
+    folder = trainer.course.work / "tuning"
+    try:
+        yield _Bench(trainer, sample, cold=size > available_bytes()).rate
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
