@@ -92,6 +92,7 @@ class Trained:
         ranges: As `stages.learned` writes them; None without `int8`.
         precision: In which it was trained; empty if it was not.
         batch: Pictures at once, over all ranks; smaller than asked for where memory ran out.
+        asked_batch: Pictures at once that were asked for or, with `auto`, found to fit.
         effective_batch: Pictures to an optimizer step, after warm-up.
         memory: At its peak.
         probe: Of precisions, where `amp` was to be chosen.
@@ -107,6 +108,7 @@ class Trained:
     ranges: Artifact | None = None
     precision: Precision | Literal[""] = ""
     batch: int = 0
+    asked_batch: int = 0
     effective_batch: int = 0
     memory: PeakMemory | None = None
     probe: tuple[PrecisionProbe, ...] = ()

@@ -72,6 +72,7 @@ def train(stage: Train, inputs: TrainInputs, out: Path, progress: Progress) -> T
         ranges=save_learned(state["learned"], _free(out / "ranges")) if stage.int8 else None,
         precision=state["precision"],
         batch=state["batch"],
+        asked_batch=state["asked_batch"],
         effective_batch=state["effective_batch"],
         memory=PeakMemory(**state["memory"]),
         probe=tuple(PrecisionProbe(**one) for one in state["probe"]),
