@@ -12,7 +12,8 @@ Keys and what is wanted of them:
 - `memory_prediction_error`: most that predicted memory is off, n to x at three batches: at most 0.15
 
 All but `cpu_overhead` need an NVIDIA GPU and are null without one. The rows have each lever on and off:
-channels_last, torch.compile, a fused optimizer, a larger batch, cached pictures. `--quick` trains less.
+channels_last, torch.compile, a fused optimizer, a larger batch, cached pictures; and how fast one process
+loads pictures, by side, mosaic and cache. `--quick` trains less.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import torch
 
 from benchmarks.form import show
 from benchmarks.training_cards import build_model
+from benchmarks.training_loading import loading
 from benchmarks.training_runs import Course, prepare, train_ours, train_stock
 from benchmarks.training_steps import PLAIN, Step, levers, measure, prediction_errors
 
@@ -46,6 +48,7 @@ def main(arguments: list[str]) -> None:
     quick = "--quick" in arguments
     with tempfile.TemporaryDirectory(prefix="edgebound-training-") as folder:
         rows, ratios = on_cpu(Path(folder), turns=2 if quick else 4)
+        rows += loading(Path(folder) / "loading", sides=(640,) if quick else (640, 1280))
         if torch.cuda.is_available():
             more, figures = on_gpu(Path(folder), quick=quick)
             rows += more

@@ -82,12 +82,22 @@ def prepare(folder: Path, *, train: int, val: int, size_px: int) -> Path:
     return folder / "data"
 
 
-def train_ours(course: Course, data: Path, out: Path, *, cache: str = "") -> Took:
-    """Train with the train stage."""
+def inputs_of(model: str, data: Path, out: Path) -> TrainInputs:
+    """Check a data set, and give what training starts from."""
     out.mkdir(parents=True)
     anchored = anchor(Data(path=str(data / "data.yaml")), out)
     (out / "check").mkdir()
     prepared = anchored.data.run(DataInputs(source=anchored.source), out / "check", no_progress)
+    return TrainInputs(
+        index=prepared.index,
+        pictures=Artifact(anchored.source.path, prepared.pictures_digest),
+        weights=find_weights(model, out, out),
+    )
+
+
+def train_ours(course: Course, data: Path, out: Path, *, cache: str = "") -> Took:
+    """Train with the train stage."""
+    inputs = inputs_of(course.model, data, out)
     stage = Train(
         epochs=course.epochs,
         imgsz=course.imgsz,
@@ -99,11 +109,6 @@ def train_ours(course: Course, data: Path, out: Path, *, cache: str = "") -> Too
         cache="ram" if cache else "",
         weights=course.model,
         overrides=SHARED,
-    )
-    inputs = TrainInputs(
-        index=prepared.index,
-        pictures=Artifact(anchored.source.path, prepared.pictures_digest),
-        weights=find_weights(course.model, out, out),
     )
     took = Took(batch=course.batch)
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stages.stage import Progress
+    from stages.train.trainer import Trainer
 
 _STUDENT = "student_model."  # in the names of Ultralytics' DistillationModel
 
@@ -85,18 +86,24 @@ def probe(
     train: Train, inputs: TrainInputs, out: Path, *, steps: int
 ) -> tuple[tuple[PrecisionProbe, ...], str, int]:
     """Try precisions on the first of several devices; give them, the device's name and the batch."""
+    trainer = idle_trainer(train, inputs, out)
+    with tf32_kept():
+        precisions, batch = probe_trainer(trainer, steps=steps)
+    return tuple(precisions), trainer.device_name, batch
+
+
+def idle_trainer(train: Train, inputs: TrainInputs, out: Path) -> Trainer:
+    """Give a trainer that will not train, for the first of several devices."""
     check_devices(train.device)
-    settings = replace(
-        train, amp="fp32", ranks=1, autotune_loader=False, device=train.device.partition(",")[0]
+    device = train.device.partition(",")[0]
+    job = _job(
+        replace(train, amp="fp32", ranks=1, autotune_loader=False, device=device), inputs, out, no_progress
     )
-    job = _job(settings, inputs, out, no_progress)
     start = load(job)
     course = make_course(job)
     trainer = make_trainer(course, ultralytics_settings(job.stage, course, end2end=start.module.end2end))
     trainer.model = start.module
-    with tf32_kept():
-        precisions, batch = probe_trainer(trainer, steps=steps)
-    return tuple(precisions), trainer.device_name, batch
+    return trainer
 
 
 def _job(stage: Train, inputs: TrainInputs, out: Path, progress: Progress) -> Job:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stages.dataset import Picture
     from stages.train.trainer import Trainer
 
-    Measure: TypeAlias = Callable[[LoaderTrial], float]
+    Measure: TypeAlias = Callable[[LoaderTrial], LoaderTrial]
 
 WHOLE_S = 60.0  # for all trials together; one that has begun is ended
 TRIAL_S = 3.0  # of steady loading
@@ -31,6 +31,7 @@ BETTER = 1.05  # times as fast; by less, two trials of the same settings differ
 _BATCHES = 16  # of the sample
 _FEWEST = 128  # pictures of the sample, if there are so many
 _CHANNELS = 3
+_DIED = ("DataLoader worker", "shared memory")  # as PyTorch says it
 RAM_SPARE = 2.0  # as many times the pictures must fit into free memory; Ultralytics asks for as much
 DISK_SPARE = 1.1
 
@@ -42,7 +43,7 @@ def tune_loader(trainer: Trainer) -> Tuning:
         min(trainer.args.workers, cpus) if cpus else trainer.args.workers
     )  # as the loader will take them
     before = LoaderTrial(workers=workers, prefetch=PREFETCH, cache=trainer.args.cache or "")
-    with _scratch(trainer) as measure:
+    with scratch(trainer) as measure:
         tuning = search(before, measure, refusals=refusals_of(trainer), cpus=cpus, seconds=WHOLE_S)
     return agree(tuning, trainer.course.place)  # type: ignore[no-any-return]
 
@@ -62,14 +63,14 @@ def search(
 
     Args:
         before: The user's settings.
-        measure: Gives pictures a second.
+        measure: Gives a trial with its pictures a second, or why there are none.
         refusals: Why a cache cannot be tried.
         cpus: That may load; 0 where the training process has to.
         seconds: No trial begins later.
         clock: In seconds.
     """
     begin = clock()
-    best = replace(before, img_s=measure(before))
+    best = measure(before)
     trials = [best]
     start = best
     for change in (_other_workers, _other_caches, _other_prefetch):
@@ -77,8 +78,7 @@ def search(
             why_not = refusals.get(wanted.cache, "") if wanted.cache != best.cache else ""
             if not why_not and clock() - begin > seconds:
                 why_not = f"the {seconds:.0f} s for trials were over"
-            trial = replace(wanted, img_s=None if why_not else measure(wanted), why_not=why_not)
-            trials.append(trial)
+            trials.append(replace(wanted, why_not=why_not) if why_not else measure(wanted))
         best = max((best, *trials), key=lambda one: (one.img_s or 0.0) / (1.0 if one is best else BETTER))
     return Tuning(before=start, after=best, trials=tuple(trials), seconds=round(clock() - begin, 2))
 
@@ -138,7 +138,16 @@ class _Bench:
     sample: tuple[Picture, ...]
     cold: bool
 
-    def rate(self, trial: LoaderTrial) -> float:
+    def measure(self, trial: LoaderTrial) -> LoaderTrial:
+        """Give a trial with what it came to; that its processes die is an answer too."""
+        try:
+            return replace(trial, img_s=self._rate(trial))
+        except RuntimeError as exc:
+            if not any(words in str(exc) for words in _DIED):
+                raise
+            return replace(trial, why_not="a process that loads pictures died; is /dev/shm full?")
+
+    def _rate(self, trial: LoaderTrial) -> float:
         """Give pictures a second, from the moment that all processes are at work."""
         trainer = self.trainer
         links = trainer.course.work / "tuning" / f"cache-{trial.cache or 'none'}"
@@ -154,7 +163,8 @@ class _Bench:
         try:
             return self._measured(loader, passes=1 if self.cold else 1000)
         finally:
-            loader.close()
+            with contextlib.suppress(RuntimeError):  # PyTorch tells of a dead process again
+                loader.close()
 
     def _measured(self, loader: object, *, passes: int) -> float:
         started, pictures = 0.0, 0
@@ -178,7 +188,7 @@ def _sizes(loader: object, passes: int) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def _scratch(trainer: Trainer) -> Iterator[Measure]:
+def scratch(trainer: Trainer) -> Iterator[Measure]:
     """Give what measures a trial, in a folder that is gone afterwards."""
     pictures = trainer.course.dataset.train
     count = min(max(trainer.batch_size * _BATCHES, _FEWEST), len(pictures))
@@ -187,6 +197,6 @@ def _scratch(trainer: Trainer) -> Iterator[Measure]:
     size = sum((trainer.course.pictures / one.file).stat().st_size for one in sample) * step
     folder = trainer.course.work / "tuning"
     try:
-        yield _Bench(trainer, sample, cold=size > available_bytes()).rate
+        yield _Bench(trainer, sample, cold=size > available_bytes()).measure
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -3,6 +3,8 @@
 import ctypes
 import hashlib
 import json
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +20,7 @@ from stages.artifact import Artifact
 from stages.dataset import Dataset, Picture, save_dataset
 from stages.train import LoaderTrial, LoadingParts, Train, Trained, TrainInputs, feeder, loop, tuning
 from stages.train.parts import cause_of, forget, say
+from stages.train.pictures import Pictures
 from stages.train.tracking import METRICS
 from stages.train.trainer import Trainer
 from stages.train.tuning import search
@@ -111,12 +114,12 @@ def test_a_file_can_be_dropped_from_the_page_cache_and_is_still_whole(tmp_path: 
 # ------------------------------------------------------------------------------------------ search
 
 
-def rates(**of: float) -> Callable[[LoaderTrial], float]:
+def rates(**of: float) -> Callable[[LoaderTrial], LoaderTrial]:
     """Give a machine that loads 100 pictures a second for each of four processes, by cache and prefetch."""
 
-    def measure(trial: LoaderTrial) -> float:
+    def measure(trial: LoaderTrial) -> LoaderTrial:
         faster = of.get(trial.cache or "none", 1.0) * of.get(f"ahead{trial.prefetch}", 1.0)
-        return min(max(trial.workers, 1), 4) * 100 * faster
+        return replace(trial, img_s=min(max(trial.workers, 1), 4) * 100 * faster)
 
     return measure
 
@@ -136,7 +139,10 @@ def test_processes_then_caches_then_batches_ahead_are_tried_with_the_best_so_far
 
 
 def test_what_is_hardly_faster_is_not_taken() -> None:
-    found = search(BEFORE, lambda trial: 100 + trial.workers, refusals={}, cpus=4, seconds=60)
+    def measure(trial: LoaderTrial) -> LoaderTrial:
+        return replace(trial, img_s=100 + trial.workers)
+
+    found = search(BEFORE, measure, refusals={}, cpus=4, seconds=60)
 
     assert found.after == found.before
 
@@ -436,6 +442,43 @@ def test_processes_and_batches_ahead_are_tried_where_there_may_be_some(
     assert {cache for _, cache, _ in tried} == {"", "disk", "resized", "ram"}
     assert all((one.img_s or 0) > 0 for one in found.tuning.trials)
     assert (found.workers, found.cache) == (found.tuning.after.workers, found.tuning.after.cache)
+
+
+@pytest.mark.slow
+def test_processes_that_die_while_settings_are_tried_do_not_end_training(
+    large: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = Pictures.load_image
+
+    def die(self: Pictures, *number: int, **more: bool):
+        if torch.utils.data.get_worker_info() and "tuning" in str(self.link_files[0]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return load(self, *number, **more)
+
+    monkeypatch.setattr(Pictures, "load_image", die)
+    monkeypatch.setattr(loop, "Trainer", WithWorkers)
+
+    found = large("out", autotune_loader=True).feeding
+
+    assert found is not None
+    assert found.tuning is not None
+    tried = [one for one in found.tuning.trials if one.cache != "ram"]
+    assert all(one.why_not.startswith("a process that loads pictures died") for one in tried)
+    assert (found.workers, found.cache) == (2, "")
+
+
+@pytest.mark.slow
+def test_a_full_disk_costs_the_copies_and_not_the_training(large: Run, tmp_path: Path) -> None:
+    plain = large("plain")
+    folder = tmp_path / "out" / "work" / "rank0" / "train"
+    folder.mkdir(parents=True)
+    for number in range(12):
+        (folder / f"{number:07}.partial").symlink_to("/dev/full")
+
+    full = large("out", cache="resized")
+
+    assert full.checkpoint.digest == plain.checkpoint.digest
+    assert not list(folder.glob("*.npy"))
 
 
 @pytest.mark.slow
