@@ -12,7 +12,7 @@ from stages.data import Data, DataInputs
 from stages.data.demo import render_demo
 from stages.data.source import anchor
 from stages.stage import no_progress
-from stages.train import Train, TrainInputs
+from stages.train import PictureCache, Train, TrainInputs
 from stages.weights import find_weights
 from stages.yolo import DetectionTrainer
 
@@ -95,8 +95,10 @@ def inputs_of(model: str, data: Path, out: Path) -> TrainInputs:
     )
 
 
-def train_ours(course: Course, data: Path, out: Path, *, cache: str = "") -> Took:
-    """Train with the train stage."""
+def train_ours(
+    course: Course, data: Path, out: Path, *, cache: PictureCache = "", tuned: bool = False
+) -> Took:
+    """Train with the train stage; `tuned` has it look for settings of loading first, which is not timed."""
     inputs = inputs_of(course.model, data, out)
     stage = Train(
         epochs=course.epochs,
@@ -106,7 +108,8 @@ def train_ours(course: Course, data: Path, out: Path, *, cache: str = "") -> Too
         amp="fp16" if course.amp else "fp32",
         optimizer="SGD",
         workers=_workers(course),
-        cache="ram" if cache else "",
+        cache=cache,
+        autotune_loader=tuned,
         weights=course.model,
         overrides=SHARED,
     )

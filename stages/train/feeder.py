@@ -94,7 +94,7 @@ class Feeder:
         return {
             "workers": loader.num_workers,
             "prefetch": loader.prefetch_factor or 0,
-            "cache": trainer.args.cache or "",
+            "cache": loader.dataset.kept,
             "parts": asdict(self.parts) if self.parts else None,
             "cause": self.cause,
             "says": self.says,

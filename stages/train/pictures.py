@@ -49,6 +49,13 @@ class Pictures(YOLODataset):  # type: ignore[misc]  # its types are not followed
         self.link_files = _link(pictures, root, links)
         super().__init__(img_path=str(links), **settings)
 
+    @property
+    def kept(self) -> PictureCache:
+        """Where decoded pictures are kept; nowhere if there was no room after all."""
+        if not self.cache:
+            return ""
+        return "resized" if self.resized else self.cache
+
     def __getitem__(self, key: Key | int) -> dict[str, Any]:
         """Give a picture, augmented by a randomness that depends on the seed, the epoch and the picture."""
         if isinstance(key, int):

@@ -219,6 +219,9 @@ def _notes(stage: Train, state: dict[str, Any]) -> list[str]:
     if stage.batch in {"auto", -1}:
         why = "the default, since there is no GPU's memory to fill" if on_cpu else "what the GPU has room for"
         notes.append(f"`train.batch: auto` took {state['asked_batch']} pictures at once, {why}.")
+    wanted = stage.cache and not stage.autotune_loader
+    if wanted and not state["feeding"]["cache"]:
+        notes.append(f"`train.cache: {stage.cache}` was left out: there is no room for all pictures.")
     if epochs < stage.epochs:
         notes.append(
             f"Training stopped after {epochs} of {stage.epochs} epochs: "

@@ -89,4 +89,5 @@ def gpu_of(device: torch.device) -> Nvml | None:
     """Find the GPU that a rank trains on; None on a CPU."""
     if device.type != "cuda":
         return None
-    return Nvml.of(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+    uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)  # since PyTorch 2.4
+    return Nvml.of(f"GPU-{uuid}") if uuid else None

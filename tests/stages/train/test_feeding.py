@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -491,3 +492,29 @@ def test_a_cache_that_has_no_room_is_not_tried(large: Run, monkeypatch: pytest.M
     assert found is not None
     assert found.tuning is not None
     assert found.tuning.trials[-1].why_not == "it needs 0.0 GiB of main memory, and 0.0 are free"
+
+
+@pytest.mark.slow
+def test_a_cache_that_was_asked_for_and_has_no_room_is_told(
+    large: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = type("Memory", (), {"available": 0, "total": 1})
+    monkeypatch.setattr(psutil, "virtual_memory", nothing)
+
+    trained = large("out", cache="ram")
+
+    assert trained.feeding is not None
+    assert trained.feeding.cache == ""
+    assert "`train.cache: ram` was left out: there is no room for all pictures." in trained.notes
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_is_fed_by_the_settings_that_were_found_and_its_work_is_seen(large: Run) -> None:
+    feeding = large("out", epochs=20, device="0", autotune_loader=True).feeding
+
+    assert feeding is not None
+    assert feeding.tuning is not None
+    assert len({one.workers for one in feeding.tuning.trials}) > 1
+    assert (feeding.workers, feeding.cache) == (feeding.tuning.after.workers, feeding.tuning.after.cache)
+    assert 0 <= (feeding.gpu_busy or 0) <= 1
