@@ -57,6 +57,11 @@ class Feeder:
         self.utilisation.look()
 
     @property
+    def hint(self) -> str:
+        """Say in two words that training starves, for those who watch it; the rest is in the report."""
+        return f", waits for pictures: {self.cause}" if self.cause else ""
+
+    @property
     def last(self) -> dict[str, float]:
         """Give the figures of the last batch."""
         waiting, computing = self.watch.last_ms

@@ -221,9 +221,8 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not foll
         self.guard.see(loss, where=f"at batch {step} {self._now}", files=files)
         done = self.epoch + self.batch_number / len(self.train_loader)
         parts = {name: float(part) for name, part in self.tloss.items()}
-        self.course.progress(
-            done, self.epochs, f"epoch {self.epoch + 1}/{self.epochs}, loss {sum(parts.values()):.3f}"
-        )
+        note = f"epoch {self.epoch + 1}/{self.epochs}, loss {sum(parts.values()):.3f}{self.feeder.hint}"
+        self.course.progress(done, self.epochs, note)
         if self.batch_number % max(len(self.train_loader) // STEPS_AN_EPOCH, 1) == 0:
             told = {"epoch": self.epoch + 1, "loss": loss, **parts, "lr": self._lr, **self.feeder.last}
             for tracker in self.course.trackers:

@@ -259,7 +259,9 @@ def test_a_training_that_starves_says_so_and_why(
     monkeypatch.setattr(loop, "Trainer", Slow)
     monkeypatch.setattr(feeder, "ENOUGH_S", 0.1)
 
-    trained = run(tmp_path, epochs=2, overrides={"mosaic": 0.0})
+    told = []
+
+    trained = run(tmp_path, epochs=2, overrides={"mosaic": 0.0}, told=told)
     feeding = trained.feeding
 
     assert feeding is not None
@@ -270,6 +272,7 @@ def test_a_training_that_starves_says_so_and_why(
     assert feeding.says == trained.notes[-1]
     assert "Decoding is most of it. Set train.cache to ram" in feeding.says
     assert feeding.gpu_busy is None
+    assert told[-2].endswith(", waits for pictures: decode")  # before the last validation
     assert sum(epoch.waiting_s for epoch in trained.epochs) == feeding.waiting_s
     steps = [json.loads(line) for line in (tmp_path / "metrics" / METRICS).read_text().splitlines()]
     assert all(one["waiting_ms"] > 0 and one["computing_ms"] > 0 for one in steps if "step" in one)
