@@ -83,7 +83,7 @@ def _one(dataset: Pictures, number: int, *, cold: bool) -> tuple[Times, dict[str
     """Load one picture; give the seconds of reading, decoding and augmentation, and what came out."""
     read = again = 0.0
     if dataset.cache != "ram":
-        file = _file(dataset, number)
+        file = file_of(dataset, number)
         if cold:
             forget(file)
         read, again = _read(file), _read(file)
@@ -96,7 +96,8 @@ def _one(dataset: Pictures, number: int, *, cold: bool) -> tuple[Times, dict[str
     return (read if cold else again, max(between - begin - again, 0.0), end - between), picture
 
 
-def _file(dataset: Pictures, number: int) -> str:
+def file_of(dataset: Pictures, number: int) -> str:
+    """Give the file that a picture is loaded from: its copy, if there is one."""
     cached = dataset.npy_files[number]
     return str(cached) if cached.exists() else str(dataset.im_files[number])
 
@@ -111,6 +112,7 @@ def forget(file: str) -> None:
     """Ask the kernel to drop a file from the page cache, so that it is read from the disk next."""
     descriptor = os.open(file, os.O_RDONLY)
     try:
+        os.fsync(descriptor)  # it keeps what has not been written yet
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
     finally:
         os.close(descriptor)
@@ -120,7 +122,7 @@ def _is_cold(dataset: Pictures, numbers: list[int]) -> bool:
     """Tell whether all files together are more than main memory has room for."""
     if dataset.cache == "ram":
         return False
-    mean = np.mean([Path(_file(dataset, number)).stat().st_size for number in numbers])
+    mean = np.mean([Path(file_of(dataset, number)).stat().st_size for number in numbers])
     return bool(mean * len(dataset) > available_bytes())
 
 

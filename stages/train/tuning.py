@@ -7,13 +7,13 @@ import math
 import shutil
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stages.train.feeder import loading_cpus
 from stages.train.figures import LoaderTrial, PictureCache, Tuning
 from stages.train.loading import PREFETCH, pictures_of, put_in_order
 from stages.train.parallel import agree
-from stages.train.parts import available_bytes, forget
+from stages.train.parts import available_bytes, file_of, forget
 from stages.yolo import build_dataloader
 
 if TYPE_CHECKING:
@@ -105,16 +105,13 @@ def _bare(trial: LoaderTrial, **changes: int | PictureCache) -> LoaderTrial:
 
 def refusals_of(trainer: Trainer) -> dict[PictureCache, str]:
     """Say which caches cannot be had, and why."""
-    pictures, side = trainer.course.dataset.train, trainer.args.imgsz
-    ranks = trainer.course.place.local_ranks
-    whole = sum(picture.width * picture.height for picture in pictures) * _CHANNELS * ranks
-    small = sum(_shrunk_area(picture, side) for picture in pictures) * _CHANNELS * ranks
+    kept = bytes_kept(trainer)
     free = shutil.disk_usage(trainer.course.work.parent).free
     found: dict[PictureCache, str] = {}
     for cache, needs, there, where in (
-        ("ram", small * RAM_SPARE, available_bytes(), "of main memory"),
-        ("disk", whole * DISK_SPARE, free, "of disk"),
-        ("resized", small * DISK_SPARE, free, "of disk"),
+        ("ram", kept["ram"] * RAM_SPARE, available_bytes(), "of main memory"),
+        ("disk", kept["disk"] * DISK_SPARE, free, "of disk"),
+        ("resized", kept["resized"] * DISK_SPARE, free, "of disk"),
     ):
         if needs > there:
             words = f"it needs {needs / 2**30:.1f} GiB {where}, and {there / 2**30:.1f} are free"
@@ -122,6 +119,15 @@ def refusals_of(trainer: Trainer) -> dict[PictureCache, str]:
     if trainer.device.type == "cpu" and trainer.args.mosaic:
         found["ram"] = "mosaics would be made of other pictures, and training on a CPU is exact"
     return found
+
+
+def bytes_kept(trainer: Trainer) -> dict[PictureCache, int]:
+    """Give what each cache takes; every rank has its own."""
+    pictures, side = trainer.course.dataset.train, trainer.args.imgsz
+    each = _CHANNELS * trainer.course.place.local_ranks
+    whole = sum(picture.width * picture.height for picture in pictures) * each
+    small = sum(_shrunk_area(picture, side) for picture in pictures) * each
+    return {"disk": whole, "resized": small, "ram": small}
 
 
 def _shrunk_area(picture: Picture, side: int) -> int:
@@ -132,11 +138,18 @@ def _shrunk_area(picture: Picture, side: int) -> int:
 
 @dataclass(frozen=True)
 class _Bench:
-    """Loads a sample of the pictures, and nothing else."""
+    """Loads a sample of the pictures, and nothing else.
+
+    Attributes:
+        trainer: That is to train.
+        sample: Of its pictures.
+        cold: Caches, and pictures as they are, that all together are more than main memory has free. Most of
+            their reads will come from the disk, so the sample is to come from there too.
+    """
 
     trainer: Trainer
     sample: tuple[Picture, ...]
-    cold: bool
+    cold: frozenset[PictureCache]
 
     def measure(self, trial: LoaderTrial) -> LoaderTrial:
         """Give a trial with what it came to; that its processes die is an answer too."""
@@ -157,33 +170,36 @@ class _Bench:
             dataset, batch=batch, workers=trial.workers, shuffle=True, device=trainer.device
         )
         put_in_order(loader, trainer, prefetch=trial.prefetch)
-        if self.cold and not trial.cache:
-            for file in dataset.im_files:
-                forget(file)
+        cold = trial.cache in self.cold
+        if cold:
+            for number in range(len(dataset)):
+                forget(file_of(dataset, number))
         try:
-            return self._measured(loader, passes=1 if self.cold else 1000)
+            return _measured(loader, passes=1 if cold else 1000)
         finally:
             with contextlib.suppress(RuntimeError):  # PyTorch tells of a dead process again
                 loader.close()
 
-    def _measured(self, loader: object, *, passes: int) -> float:
-        started, pictures = 0.0, 0
-        warm = max(int(loader.num_workers), 1)  # type: ignore[attr-defined]  # DataLoader; torch has no types here
-        for number, size in enumerate(_sizes(loader, passes)):
-            now = time.perf_counter()
-            if number < warm:
-                started = now
-                continue
-            pictures += size
-            if now - started > TRIAL_S:
-                break
-        taken = time.perf_counter() - started
-        return pictures / taken if pictures and taken else 0.0
+
+def _measured(loader: Any, *, passes: int) -> float:
+    started, pictures = 0.0, 0
+    warm = min(max(loader.num_workers, 1), len(loader) // 2)  # batches until all processes are at work
+    for number, size in enumerate(_sizes(loader, passes)):
+        now = time.perf_counter()
+        if number < warm:
+            started = now
+            continue
+        started = started or now
+        pictures += size
+        if now - started > TRIAL_S:
+            break
+    taken = time.perf_counter() - started
+    return pictures / taken if pictures and taken else 0.0
 
 
-def _sizes(loader: object, passes: int) -> Iterator[int]:
+def _sizes(loader: Any, passes: int) -> Iterator[int]:
     for _ in range(passes):
-        for batch in loader:  # type: ignore[attr-defined]  # as above
+        for batch in loader:
             yield len(batch["im_file"])
 
 
@@ -191,12 +207,16 @@ def _sizes(loader: object, passes: int) -> Iterator[int]:
 def scratch(trainer: Trainer) -> Iterator[Measure]:
     """Give what measures a trial, in a folder that is gone afterwards."""
     pictures = trainer.course.dataset.train
-    count = min(max(trainer.batch_size * _BATCHES, _FEWEST), len(pictures))
+    batches = max(_BATCHES, 4 * loading_cpus(trainer))  # so that each process has some
+    count = min(max(trainer.batch_size * batches, _FEWEST), len(pictures))
     step = len(pictures) / count
     sample = tuple(pictures[int(number * step)] for number in range(count))
     size = sum((trainer.course.pictures / one.file).stat().st_size for one in sample) * step
+    size_of: dict[PictureCache, float] = {**bytes_kept(trainer), "": size}
+    room = available_bytes()
+    cold = frozenset(cache for cache, taken in size_of.items() if cache != "ram" and taken > room)
     folder = trainer.course.work / "tuning"
     try:
-        yield _Bench(trainer, sample, cold=size > available_bytes()).measure
+        yield _Bench(trainer, sample, cold).measure
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -449,6 +449,26 @@ def test_processes_and_batches_ahead_are_tried_where_there_may_be_some(
 
 
 @pytest.mark.slow
+def test_what_main_memory_cannot_hold_is_tried_from_the_disk(
+    large: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten: list[str] = []
+    monkeypatch.setattr(tuning, "forget", forgotten.append)
+    monkeypatch.setattr(
+        tuning, "available_bytes", lambda: 250_000.0
+    )  # decoded they are 406,467, resized 222,048
+    monkeypatch.setattr(tuning, "TRIAL_S", 0.1)
+
+    feeding = large("out", autotune_loader=True).feeding
+
+    assert feeding is not None
+    assert feeding.tuning is not None
+    assert all((one.img_s or 0) > 0 for one in feeding.tuning.trials if not one.why_not)
+    assert {Path(file).parent.name for file in forgotten} == {"cache-none", "cache-disk"}
+    assert {Path(file).suffix for file in forgotten} == {".png", ".npy"}
+
+
+@pytest.mark.slow
 def test_processes_that_die_while_settings_are_tried_do_not_end_training(
     large: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
