@@ -43,6 +43,7 @@ def tune_loader(trainer: Trainer) -> Tuning:
         min(trainer.args.workers, cpus) if cpus else trainer.args.workers
     )  # as the loader will take them
     before = LoaderTrial(workers=workers, prefetch=PREFETCH, cache=trainer.args.cache or "")
+    trainer.course.progress(0, trainer.epochs, "trying settings of loading")
     with scratch(trainer) as measure:
         tuning = search(before, measure, refusals=refusals_of(trainer), cpus=cpus, seconds=WHOLE_S)
     return agree(tuning, trainer.course.place)  # type: ignore[no-any-return]
