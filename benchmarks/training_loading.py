@@ -1,7 +1,8 @@
-"""Loading: how many pictures a second one process makes ready, by side, mosaic and cache; and its parts."""
+"""Loading: what one picture costs a process on its way into a batch, by side, mosaic and cache."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,19 @@ from typing import Any
 import cv2
 
 from benchmarks.training_runs import inputs_of, prepare
-from stages.train import LoaderTrial, PictureCache, Train, TrainInputs
-from stages.train.parts import measure_parts
+from stages.train import PictureCache, Train, TrainInputs
+from stages.train.loading import pictures_of
+from stages.train.pictures import Pictures
 from stages.train.session import idle_trainer
-from stages.train.tuning import scratch
 
 MODEL = "yolov8n.yaml"  # which has no part in this, but a trainer has to have one
-PICTURES, SIDE = 64, 1280  # as JPEG
+PICTURES, SIDE = 32, 1280  # as JPEG
+BATCH = 16
 CACHES: tuple[PictureCache, ...] = ("", "disk", "resized", "ram")
 
 
 def loading(folder: Path, *, sides: Sequence[int]) -> list[dict[str, Any]]:
-    """Load the same rendered pictures in every way."""
+    """Load the same rendered pictures in every way; in processor time, since others may use the machine."""
     inputs = inputs_of(MODEL, prepare(folder, train=PICTURES, val=8, size_px=SIDE), folder / "inputs")
     threads = cv2.getNumThreads()
     cv2.setNumThreads(0)  # as in training
@@ -36,12 +38,30 @@ def loading(folder: Path, *, sides: Sequence[int]) -> list[dict[str, Any]]:
 
 
 def _rows(inputs: TrainInputs, out: Path, *, side: int, mosaic: float) -> list[dict[str, Any]]:
-    stage = Train(imgsz=side, batch=16, device="cpu", weights=MODEL, overrides={"mosaic": mosaic})
+    stage = Train(imgsz=side, batch=BATCH, device="cpu", weights=MODEL, overrides={"mosaic": mosaic})
     out.mkdir()
     trainer = idle_trainer(stage, inputs, out)
-    what = {"what": "loading in one process", "imgsz": side, "mosaic": mosaic}
-    with scratch(trainer) as measure:
-        tried = [measure(LoaderTrial(workers=0, prefetch=0, cache=cache)) for cache in CACHES]
-    parts = measure_parts(trainer.build_dataset("", "train", 16), trainer.args, seconds=5.0, pin=False)
-    rows = [{**what, "cache": one.cache or "off", "img_s": one.img_s} for one in tried]
-    return [*rows, {**what, "what": "parts of loading, ms a picture", "cache": "off", **vars(parts)}]
+    rows = []
+    for cache in CACHES:
+        dataset = pictures_of(
+            trainer,
+            trainer.course.dataset.train,
+            links=out / f"cache-{cache}",
+            cache=cache,
+            batch=BATCH,
+            augment=True,
+        )
+        _load(dataset, epoch=0)  # fills what mosaics take from
+        cpu_ms = 1000 * min(_load(dataset, epoch=epoch) for epoch in (1, 2)) / len(dataset)
+        what = {"what": "loading, one process", "imgsz": side, "mosaic": mosaic, "cache": cache or "off"}
+        rows.append({**what, "cpu_ms": cpu_ms, "img_s": 1000 / cpu_ms})
+    return rows
+
+
+def _load(dataset: Pictures, *, epoch: int) -> float:
+    """Load all pictures into batches; give the seconds of processor time."""
+    begin = time.process_time()
+    for first in range(0, len(dataset), BATCH):
+        numbers = range(first, min(first + BATCH, len(dataset)))
+        dataset.collate_fn([dataset[epoch, number] for number in numbers])
+    return time.process_time() - begin
