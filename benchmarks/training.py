@@ -8,11 +8,13 @@ Keys and what is wanted of them:
 - `amp_speedup_tf32_on`: the same over FP32 with TF32 on, which is PyTorch's default for convolutions
 - `amp_memory`: reserved memory of a step, AMP over FP32: at most 0.6
 - `vs_stock`: pictures a second of a whole training on a GPU, ours over `yolo train amp=True`: ≥ 1.0
+- `vs_stock_autotuned`: likewise, with `autotune_loader`: ≥ 1.3 where stock settings starve
 - `cpu_overhead`: processor time of training on a CPU, ours over plain Ultralytics, less one: at most 0.03
 - `memory_prediction_error`: most that predicted memory is off, n to x at three batches: at most 0.15
 
 All but `cpu_overhead` need an NVIDIA GPU and are null without one. The rows have each lever on and off:
-channels_last, torch.compile, a fused optimizer, a larger batch, cached pictures. `--quick` trains less.
+channels_last, torch.compile, a fused optimizer, a larger batch, cached pictures; and how fast one process
+loads pictures, by side, mosaic and cache. `--quick` trains less.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ import torch
 
 from benchmarks.form import show
 from benchmarks.training_cards import build_model
+from benchmarks.training_loading import loading
 from benchmarks.training_runs import Course, prepare, train_ours, train_stock
 from benchmarks.training_steps import PLAIN, Step, levers, measure, prediction_errors
 
@@ -35,6 +38,7 @@ GPU_KEYS = (
     "amp_speedup_tf32_on",
     "amp_memory",
     "vs_stock",
+    "vs_stock_autotuned",
     "memory_prediction_error",
 )
 NO_GPU = "there is no NVIDIA GPU in this machine"
@@ -46,6 +50,7 @@ def main(arguments: list[str]) -> None:
     quick = "--quick" in arguments
     with tempfile.TemporaryDirectory(prefix="edgebound-training-") as folder:
         rows, ratios = on_cpu(Path(folder), turns=2 if quick else 4)
+        rows += loading(Path(folder) / "loading", sides=(640,) if quick else (640, 1280))
         if torch.cuda.is_available():
             more, figures = on_gpu(Path(folder), quick=quick)
             rows += more
@@ -83,7 +88,12 @@ def on_gpu(folder: Path, *, quick: bool) -> tuple[list[dict[str, Any]], dict[str
     data = prepare(folder / "gpu", train=128 if quick else 512, val=16, size_px=640)
     rates = {
         name: statistics.median(train(course, data, folder / f"gpu-{name}{turn}").img_s for turn in range(2))
-        for name, train in {"ours": train_ours, "stock": train_stock, "ours cached": _cached}.items()
+        for name, train in {
+            "ours": train_ours,
+            "stock": train_stock,
+            "ours cached": _cached,
+            "ours tuned": _tuned,
+        }.items()
     }
     errors = prediction_errors(sizes="nsm" if quick else "nsmlx")
     rows = [_row(name, step) for name, step in {**steps, **more}.items()]
@@ -96,12 +106,17 @@ def on_gpu(folder: Path, *, quick: bool) -> tuple[list[dict[str, Any]], dict[str
         "amp_speedup_tf32_on": amp.img_s / tf32.img_s,
         "amp_memory": amp.reserved_gib / fp32.reserved_gib,
         "vs_stock": rates["ours"] / rates["stock"],
+        "vs_stock_autotuned": rates["ours tuned"] / rates["stock"],
         "memory_prediction_error": max(abs(row["off"]) for row in errors),
     }
 
 
 def _cached(course: Course, data: Path, out: Path) -> Any:
     return train_ours(course, data, out, cache="ram")
+
+
+def _tuned(course: Course, data: Path, out: Path) -> Any:
+    return train_ours(course, data, out, tuned=True)
 
 
 def _row(name: str, step: Step) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from stages.data import Data, DataInputs
 from stages.data.demo import render_demo
 from stages.data.source import anchor
 from stages.stage import no_progress
-from stages.train import Train, TrainInputs
+from stages.train import PictureCache, Train, TrainInputs
 from stages.weights import find_weights
 from stages.yolo import DetectionTrainer
 
@@ -82,12 +82,24 @@ def prepare(folder: Path, *, train: int, val: int, size_px: int) -> Path:
     return folder / "data"
 
 
-def train_ours(course: Course, data: Path, out: Path, *, cache: str = "") -> Took:
-    """Train with the train stage."""
+def inputs_of(model: str, data: Path, out: Path) -> TrainInputs:
+    """Check a data set, and give what training starts from."""
     out.mkdir(parents=True)
     anchored = anchor(Data(path=str(data / "data.yaml")), out)
     (out / "check").mkdir()
     prepared = anchored.data.run(DataInputs(source=anchored.source), out / "check", no_progress)
+    return TrainInputs(
+        index=prepared.index,
+        pictures=Artifact(anchored.source.path, prepared.pictures_digest),
+        weights=find_weights(model, out, out),
+    )
+
+
+def train_ours(
+    course: Course, data: Path, out: Path, *, cache: PictureCache = "", tuned: bool = False
+) -> Took:
+    """Train with the train stage; `tuned` has it look for settings of loading first, which is not timed."""
+    inputs = inputs_of(course.model, data, out)
     stage = Train(
         epochs=course.epochs,
         imgsz=course.imgsz,
@@ -96,14 +108,10 @@ def train_ours(course: Course, data: Path, out: Path, *, cache: str = "") -> Too
         amp="fp16" if course.amp else "fp32",
         optimizer="SGD",
         workers=_workers(course),
-        cache="ram" if cache else "",
+        cache=cache,
+        autotune_loader=tuned,
         weights=course.model,
         overrides=SHARED,
-    )
-    inputs = TrainInputs(
-        index=prepared.index,
-        pictures=Artifact(anchored.source.path, prepared.pictures_digest),
-        weights=find_weights(course.model, out, out),
     )
     took = Took(batch=course.batch)
 

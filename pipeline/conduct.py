@@ -27,6 +27,7 @@ from pipeline.rungs import data_summary, epochs
 from pipeline.runner import STAGES, Reporter, Runner, StoppedError
 from pipeline.store import Store
 from pipeline.support import refuse_impossible
+from pipeline.training import describe_training
 from targets.errors import BudgetError, EdgeboundError, UnsupportedError
 from targets.host import describe_host, fingerprint
 
@@ -162,6 +163,7 @@ def _report(run: Run, error: EdgeboundError | None) -> RunReport:
         settings=encode(config, lambda artifact: artifact.digest),
         data_summary=data_summary(data) if data else None,
         epochs=epochs(shared.trained) if shared else (),
+        training=describe_training(shared.trained) if shared else None,
         frontier=shared.frontier if shared else (),
         steps=tuple(
             Step(stage=done.stage, label=done.title, key=done.key, seconds=done.seconds, cached=done.cached)

@@ -22,6 +22,7 @@ from pipeline.rung import (
     Rung,
     Verdict,
 )
+from pipeline.training import Training
 from targets.profile import Precision, RuntimeName
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Rung",
     "Step",
     "TargetResult",
+    "Training",
     "Verdict",
     "strict",
 ]  # fmt: skip
@@ -174,6 +176,7 @@ class RunReport:
         frontier: What each ratio of pruning gave that was tried.
         pictures: Folder that the paths of pictures start from, as seen from the run's folder.
         conditions: What its figures hold for; None where it did not get so far.
+        training: Of the baseline; None where nothing was trained.
         baseline: Run that `--baseline` named; empty where none was.
     """
 
@@ -198,6 +201,7 @@ class RunReport:
     pictures: str = ""
     conditions: Conditions | None = None
     baseline: str = ""
+    training: Training | None = None
 
     def to_json(self, *, indent: int | None = None) -> str:
         """Give the document as strict JSON: a figure nobody measured is null."""

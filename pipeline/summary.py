@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.ladder import Rung, RunReport, TargetResult
+from pipeline.training import training_line
 
 if TYPE_CHECKING:
     from pipeline.comparison import Comparison
@@ -44,6 +45,9 @@ def show(report: RunReport) -> None:
             console.print(f"  engine  {escape(target.engine)}", soft_wrap=True)
         if target.kit:
             console.print(f"  kit     {escape(target.kit)}", soft_wrap=True)
+    if report.training:
+        console.print()
+        console.print(f"training: {training_line(report.training)}", markup=False, soft_wrap=True)
     if report.error:
         console.print(f"error: {report.error.what}\nhint:  {report.error.hint}", markup=False, soft_wrap=True)
     console.print()

@@ -30,6 +30,7 @@ os.environ.update(
 )
 
 from ultralytics import __version__ as ULTRALYTICS_VERSION  # noqa: N812  (a constant, whatever they call it)
+from ultralytics.data.build import build_dataloader
 from ultralytics.data.dataset import YOLODataset
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.nn import tasks
@@ -41,6 +42,7 @@ from ultralytics.nn.tasks import DetectionModel, load_checkpoint
 from ultralytics.utils import DEFAULT_CFG, LOGGER, SETTINGS
 from ultralytics.utils.downloads import attempt_download_asset
 from ultralytics.utils.loss import E2ELoss, v8DetectionLoss
+from ultralytics.utils.patches import imread
 from ultralytics.utils.torch_utils import strip_qat
 
 from targets.errors import EdgeboundError, ModelError, UsageError
@@ -59,10 +61,12 @@ __all__ = [
     "E2ELoss",
     "YOLODataset",
     "blocks",
+    "build_dataloader",
     "build_detector",
     "check_detector",
     "convs",
     "download_weights",
+    "imread",
     "load_checkpoint",
     "register_modules",
     "strip_qat",

@@ -33,6 +33,7 @@ def merge(shared: RunReport, parts: Mapping[str, RunReport | EdgeboundError], re
         error=error,
         targets=targets,
         epochs=next((report.epochs for report in reports if report.epochs), ()),
+        training=next((report.training for report in reports if report.training), None),
         frontier=next((report.frontier for report in reports if report.frontier), ()),
         steps=_steps(reports),
         notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)),

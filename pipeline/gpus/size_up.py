@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.config import Config
 from pipeline.gpus import Wish
 from pipeline.gpus.catalogue import find_gpus
+from pipeline.gpus.measured import measured_rates
 from pipeline.gpus.predict import NOMINAL_BATCH, Compute, Known, Placed, Task, place
 from pipeline.plan import prepare_data, train_inputs
 from pipeline.runner import Runner
@@ -59,7 +60,7 @@ def size_up(config: Config, wish: Wish, runner: Runner, *, folder: Path) -> Size
         UsageError: A card is not known, or a rate or price has another form.
     """
     gpus = find_gpus(wish.cards)
-    rates = parse_figures(wish.rates, gpus, "--rate")
+    stated = parse_figures(wish.rates, gpus, "--rate")
     prices = parse_figures(wish.prices, gpus, "--price")
     data, pictures = prepare_data(config, runner, folder=folder)
     sketch = Sketch(weights=config.model.weights, imgsz=config.train.imgsz)
@@ -76,6 +77,11 @@ def size_up(config: Config, wish: Wish, runner: Runner, *, folder: Path) -> Size
         epochs=config.train.epochs,
         compute=compute_of(config.train),
     )
+    measured = measured_rates(
+        runner.store, gpus, weights=inputs.weights.digest, imgsz=config.train.imgsz, compute=task.compute
+    )
+    rates = {name: Known(rate_img_s=rate, rate="measured") for name, rate in measured.items()}
+    rates |= {name: Known(rate_img_s=rate, rate="stated") for name, rate in stated.items()}
     return SizedUp(
         model=config.model.weights,
         imgsz=stage.imgsz,
@@ -85,7 +91,7 @@ def size_up(config: Config, wish: Wish, runner: Runner, *, folder: Path) -> Size
         epochs=task.epochs,
         footprint=footprint,
         cards=tuple(
-            place(task, name, gpu, Known(rate_img_s=rates.get(name), usd_per_hour=prices.get(name)))
+            place(task, name, gpu, replace(rates.get(name, Known()), usd_per_hour=prices.get(name)))
             for name, gpu in gpus.items()
         ),
     )

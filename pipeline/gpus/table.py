@@ -59,7 +59,14 @@ def summary(sized: SizedUp) -> str:
         f"{sized.epochs} epochs, up to {footprint.boxes} boxes in a picture.\n"
         f"{footprint.parameters / 1e6:.1f} M parameters: weights, gradients, EMA and optimizer take "
         f"{kept / GIB:.2f} GiB, whatever the batch. ~ is predicted; rates leave out loading pictures, and "
-        "'batch 8 ×8' takes 8 steps to one of the optimizer."
+        f"'batch 8 ×8' takes 8 steps to one of the optimizer.{_measured(sized)}"
+    )
+
+
+def _measured(sized: SizedUp) -> str:
+    names = [one.card for one in sized.cards if one.rate == "measured"]
+    return (
+        f"\nOf {', '.join(names)} the rate is that of the probe of an earlier training here." if names else ""
     )
 
 

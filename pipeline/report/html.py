@@ -10,8 +10,9 @@ from pipeline.report.frontier import frontier_sheet
 from pipeline.report.gallery import Album, Gallery
 from pipeline.report.markup import Markup, tag
 from pipeline.report.parts import FIRST, anchor_of, listed
-from pipeline.report.run_sheets import data_sheet, provenance_sheet, training_sheet
+from pipeline.report.run_sheets import data_sheet, provenance_sheet
 from pipeline.report.target_sheet import target_sheet
+from pipeline.report.training import training_sheet
 from pipeline.report.words import HEADLINES, SYMBOLS, duration, moment, shipped, ships_sentence
 from stages.evaluation.scores import PictureChange
 

@@ -22,6 +22,7 @@ from pipeline.report.words import (
     ships_sentence,
     size,
 )  # fmt: skip
+from pipeline.training import training_line
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]#!|~$])")
 _ENTITIES = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "@": "&#64;"}  # @: a class name must not call anyone
@@ -53,6 +54,8 @@ def _lines(report: RunReport) -> Iterator[str]:
     yield f"Run `{_code(report.run)}`, {duration(report.seconds)}, data `{_code(report.data)}`"
     if report.error:
         yield from ("", f"**{_plain(report.error.what)}**", "", f"Hint: {_plain(report.error.hint)}")
+    if report.training:
+        yield from ("", f"Training: {_plain(training_line(report.training))}")
     if not report.targets:
         yield from ("", *_bullets(report.reasons))
     for name, target in report.targets.items():

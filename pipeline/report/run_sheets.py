@@ -1,4 +1,4 @@
-"""What all targets of a run share, on the page: training, data, provenance."""
+"""What all targets of a run share, on the page: data, provenance."""
 
 from __future__ import annotations
 
@@ -9,22 +9,10 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline.ladder import RunReport
-from pipeline.report.curves import training_chart
 from pipeline.report.markup import Markup, tag
 from pipeline.report.parts import block, details, facts_list, key_figures, listed, sheet
 from pipeline.report.tables import counts_table, steps_table
-from pipeline.report.words import duration, figure, printable
-
-
-def training_sheet(report: RunReport) -> Markup | None:
-    """Show how training went."""
-    if not report.epochs:
-        return None
-    note = f"{len(report.epochs)} epochs"
-    if validated := [epoch for epoch in report.epochs if math.isfinite(epoch.map50_95)]:
-        best = max(validated, key=lambda epoch: epoch.map50_95)
-        note += f"; best mAP50-95 {figure(best.map50_95, 3)} in epoch {best.epoch}"
-    return sheet("Training", tag("p", note, class_="soft"), training_chart(report.epochs))
+from pipeline.report.words import duration, printable
 
 
 def data_sheet(report: RunReport) -> Markup | None:

@@ -11,21 +11,36 @@ from annotated_types import Ge, Gt, Lt, MultipleOf
 
 from stages.artifact import Artifact
 from stages.stage import Progress
+from stages.train.figures import (
+    EpochMetrics,
+    Feeding,
+    LoaderTrial,
+    LoadingParts,
+    PeakMemory,
+    PictureCache,
+    Precision,
+    PrecisionProbe,
+    Tuning,
+)
 from stages.train.overrides import check_overrides
 
 __all__ = [
     "EpochMetrics",
+    "Feeding",
+    "LoaderTrial",
+    "LoadingParts",
     "PeakMemory",
+    "PictureCache",
     "Precision",
     "PrecisionProbe",
     "Tracking",
     "Train",
     "TrainInputs",
     "Trained",
+    "Tuning",
     "check_overrides",
 ]
 
-Precision = Literal["fp32", "tf32", "fp16", "bf16"]
 Optimizer = Literal["auto", "SGD", "MuSGD", "Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSprop"]
 
 
@@ -49,69 +64,6 @@ class TrainInputs:
     teacher: Artifact | None = None
     modules: tuple[str, ...] = ()
     modules_digest: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpochMetrics:
-    """One epoch; mAP as Ultralytics measures it, None where it was not measured.
-
-    Attributes:
-        epoch: From 1.
-        box_loss: Mean over the epoch, as the two below.
-        cls_loss: Of the classes.
-        dfl_loss: Of the box distribution; L1 for YOLO26, which has none.
-        map50: 0 to 1.
-        map50_95: 0 to 1.
-        lr: Highest learning rate of the last batch.
-        seconds: Validation included.
-    """
-
-    epoch: int
-    box_loss: float
-    cls_loss: float
-    dfl_loss: float
-    map50: float | None
-    map50_95: float | None
-    lr: float
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class PeakMemory:
-    """The most that training held at once, in MiB.
-
-    Attributes:
-        allocated_mib: By tensors on the GPU; None on a CPU.
-        reserved_mib: By PyTorch on the GPU, the CUDA context not counted; None on a CPU.
-        resident_mib: By the whole process in main memory, without those that load pictures.
-    """
-
-    allocated_mib: float | None
-    reserved_mib: float | None
-    resident_mib: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class PrecisionProbe:
-    """One precision, tried for a few training steps on the user's model and data; None: not measured.
-
-    Attributes:
-        precision: `fp32` has TF32 off, `tf32` on.
-        step_ms: Median of a forward and a backward pass and a step of the optimizer.
-        img_s: Pictures a second, at the batch of the probe, without loading them.
-        peak_mib: Reserved on the GPU.
-        loss_error: |loss - loss in FP32| / loss in FP32, of the same batch and weights.
-        overflows: Steps that the GradScaler left out, once its scale had settled.
-        why_not: Why it could not be tried; empty if it could.
-    """
-
-    precision: Precision
-    step_ms: float | None = None
-    img_s: float | None = None
-    peak_mib: float | None = None
-    loss_error: float | None = None
-    overflows: int | None = None
-    why_not: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,10 +92,12 @@ class Trained:
         ranges: As `stages.learned` writes them; None without `int8`.
         precision: In which it was trained; empty if it was not.
         batch: Pictures at once, over all ranks; smaller than asked for where memory ran out.
+        asked_batch: Pictures at once that were asked for or, with `auto`, found to fit.
         effective_batch: Pictures to an optimizer step, after warm-up.
         memory: At its peak.
         probe: Of precisions, where `amp` was to be chosen.
         metrics: Folder with the figures of steps and epochs, as JSON lines.
+        feeding: How long training waited for pictures; None if it was not measured.
     """
 
     checkpoint: Artifact
@@ -154,10 +108,12 @@ class Trained:
     ranges: Artifact | None = None
     precision: Precision | Literal[""] = ""
     batch: int = 0
+    asked_batch: int = 0
     effective_batch: int = 0
     memory: PeakMemory | None = None
     probe: tuple[PrecisionProbe, ...] = ()
     metrics: Artifact | None = None
+    feeding: Feeding | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +138,10 @@ class Train:
         lr0: Learning rate at the start.
         patience: Stop after so many epochs without a better mAP; 0 never stops.
         workers: Processes that load pictures, with a GPU.
-        cache: Where to keep decoded pictures, if at all; `disk` is the work folder.
+        cache: Where to keep decoded pictures, if at all: `disk` is the work folder, `resized` keeps them
+            there as large as training takes them.
+        autotune_loader: Try other settings of loading for up to a minute, and train with the fastest. On a
+            CPU only those are tried that leave the weights as they would be.
         overrides: Any other setting of Ultralytics' training, as `mosaic` or `nbs`.
         weights: Name of the weights as the user gave it, for the size in `yolo11n.yaml`; the plan fills it.
         distill_weight: Of the loss against the teacher's features, where there is a teacher; the default is
@@ -208,7 +167,8 @@ class Train:
     lr0: Annotated[float, Gt(0)] = 0.01
     patience: Annotated[int, Ge(0)] = 100
     workers: Annotated[int, Ge(0)] = 8
-    cache: Literal["", "ram", "disk"] = ""
+    cache: PictureCache = ""
+    autotune_loader: bool = False
     overrides: Mapping[str, object] = field(default_factory=dict)
     weights: str = ""
     steps: Annotated[int, Ge(0)] = 0

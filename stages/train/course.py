@@ -59,6 +59,7 @@ class Course:
         notes: What went wrong so far and was answered, a sentence each.
         place: Of this process among those that train together.
         teacher: Module whose features are to be learned too.
+        autotune_loader: Whether settings of loading are to be tried.
     """
 
     dataset: Dataset
@@ -74,6 +75,7 @@ class Course:
     notes: Sequence[str] = ()
     place: Place = ALONE
     teacher: Any = None
+    autotune_loader: bool = False
 
 
 def make_course(job: Job) -> Course:
@@ -97,6 +99,7 @@ def make_course(job: Job) -> Course:
         notes=tuple(state["notes"]) if state else (),
         place=job.place,
         teacher=_load_teacher(job.inputs.teacher, job.dataset.class_names),
+        autotune_loader=job.stage.autotune_loader,
     )
 
 

@@ -26,11 +26,13 @@ class Place:
         rank: From 0, over all machines.
         ranks: How many there are.
         local_rank: From 0, on its machine.
+        local_ranks: How many there are on its machine.
     """
 
     rank: int = 0
     ranks: int = 1
     local_rank: int = 0
+    local_ranks: int = 1
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Place:
@@ -39,6 +41,7 @@ class Place:
             rank=int(environment.get("RANK", 0)),
             ranks=int(environment.get("WORLD_SIZE", 1)),
             local_rank=int(environment.get("LOCAL_RANK", 0)),
+            local_ranks=int(environment.get("LOCAL_WORLD_SIZE", 1)),
         )
 
 

@@ -55,6 +55,7 @@ def state_of(trainer: Trainer) -> dict[str, Any]:
         "asked_batch": trainer.asked_batch,
         "effective_batch": trainer.effective_batch,
         "memory": asdict(peak_memory(trainer.device, _memory(trainer.course.state))),
+        "feeding": trainer.feeder.state_of(trainer),
         "notes": [*trainer.course.notes, *(one.lost for one in trainer.course.trackers if one.lost)],
     }
 

@@ -17,6 +17,7 @@ from stages.train import EpochMetrics, PeakMemory, PrecisionProbe, Train, Traine
 from stages.train.checks import check_names, check_settings
 from stages.train.course import Job, make_course
 from stages.train.devices import check_devices, devices_of, first_device
+from stages.train.feeder import feeding_of
 from stages.train.fitting import probe_trainer
 from stages.train.loop import make_trainer, run_to_end
 from stages.train.precisions import check_precision, tf32_kept
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stages.stage import Progress
+    from stages.train.trainer import Trainer
 
 _STUDENT = "student_model."  # in the names of Ultralytics' DistillationModel
 
@@ -61,19 +63,22 @@ def train(stage: Train, inputs: TrainInputs, out: Path, progress: Progress) -> T
         train_rank(job, start)
     state = take_best(start, Snapshots(out / "snapshots"), taught=inputs.teacher is not None)
     history = tuple(EpochMetrics(**metrics) for metrics in state["history"])
+    feeding = feeding_of(state)
     return Trained(
         checkpoint=_save(inputs, start, imgsz=stage.imgsz, dataset=dataset, out=out),
         epochs=history,
         best_epoch=state["best_epoch"] or len(history),
         device=state["device"],
-        notes=(start.note, *_notes(stage, state), *crashes),
+        notes=(start.note, *_notes(stage, state), *crashes, *filter(None, [feeding.says])),
         ranges=save_learned(state["learned"], _free(out / "ranges")) if stage.int8 else None,
         precision=state["precision"],
         batch=state["batch"],
+        asked_batch=state["asked_batch"],
         effective_batch=state["effective_batch"],
         memory=PeakMemory(**state["memory"]),
         probe=tuple(PrecisionProbe(**one) for one in state["probe"]),
         metrics=Artifact.of(out / "metrics"),
+        feeding=feeding,
     )
 
 
@@ -81,16 +86,24 @@ def probe(
     train: Train, inputs: TrainInputs, out: Path, *, steps: int
 ) -> tuple[tuple[PrecisionProbe, ...], str, int]:
     """Try precisions on the first of several devices; give them, the device's name and the batch."""
+    trainer = idle_trainer(train, inputs, out)
+    with tf32_kept():
+        precisions, batch = probe_trainer(trainer, steps=steps)
+    return tuple(precisions), trainer.device_name, batch
+
+
+def idle_trainer(train: Train, inputs: TrainInputs, out: Path) -> Trainer:
+    """Give a trainer that will not train, for the first of several devices."""
     check_devices(train.device)
-    settings = replace(train, amp="fp32", ranks=1, device=train.device.partition(",")[0])
-    job = _job(settings, inputs, out, no_progress)
+    device = train.device.partition(",")[0]
+    job = _job(
+        replace(train, amp="fp32", ranks=1, autotune_loader=False, device=device), inputs, out, no_progress
+    )
     start = load(job)
     course = make_course(job)
     trainer = make_trainer(course, ultralytics_settings(job.stage, course, end2end=start.module.end2end))
     trainer.model = start.module
-    with tf32_kept():
-        precisions, batch = probe_trainer(trainer, steps=steps)
-    return tuple(precisions), trainer.device_name, batch
+    return trainer
 
 
 def _job(stage: Train, inputs: TrainInputs, out: Path, progress: Progress) -> Job:
@@ -206,6 +219,9 @@ def _notes(stage: Train, state: dict[str, Any]) -> list[str]:
     if stage.batch in {"auto", -1}:
         why = "the default, since there is no GPU's memory to fill" if on_cpu else "what the GPU has room for"
         notes.append(f"`train.batch: auto` took {state['asked_batch']} pictures at once, {why}.")
+    wanted = stage.cache and not stage.autotune_loader
+    if wanted and not state["feeding"]["cache"]:
+        notes.append(f"`train.cache: {stage.cache}` was left out: there is no room for all pictures.")
     if epochs < stage.epochs:
         notes.append(
             f"Training stopped after {epochs} of {stage.epochs} epochs: "

@@ -12,19 +12,23 @@ import torch
 
 from stages.train import EpochMetrics, PrecisionProbe
 from stages.train.alignment import align
+from stages.train.feeder import Feeder
 from stages.train.fitting import choose_precision, fit_batch
 from stages.train.guard import LossGuard, diverged
-from stages.train.order import Order, draw_from, mix
+from stages.train.loading import PREFETCH, pictures_of, put_in_order
+from stages.train.order import draw_from, mix
 from stages.train.parallel import join, wrap
-from stages.train.pictures import Pictures
 from stages.train.precisions import Mode, set_tf32
 from stages.train.qat import quiet
 from stages.train.resume import give_gradients, restore, state_of
 from stages.train.tracking import STEPS_AN_EPOCH
+from stages.train.tuning import tune_loader
 from stages.yolo import DetectionTrainer
 
 if TYPE_CHECKING:
     from stages.train.course import Course
+    from stages.train.figures import PictureCache
+    from stages.train.pictures import Pictures
 
 
 class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not followed
@@ -51,6 +55,8 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not foll
         self.validated = False
         self.batch_number = 0
         self.batch_files: list[str] = []
+        self.feeder = Feeder()
+        self.prefetch = PREFETCH
         self.pending = 0  # batches whose gradients are summed up since the optimizer's last step
         self.epoch_start_s = 0.0
 
@@ -75,22 +81,15 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not foll
     def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> Pictures:
         """Give a split of the prepared data set."""
         del img_path
-        dataset = self.course.dataset
-        return Pictures(
-            pictures=dataset.train if mode == "train" else dataset.val,
-            root=self.course.pictures,
+        training, dataset = mode == "train", self.course.dataset
+        cache: PictureCache = self.args.cache or ""
+        return pictures_of(
+            self,
+            dataset.train if training else dataset.val,
             links=self.course.work / mode,
-            seed=self.args.seed,
-            imgsz=self.args.imgsz,
-            batch_size=batch,
-            augment=mode == "train",
-            hyp=self.args,
-            rect=self.args.rect or mode == "val",
-            cache=self.args.cache or None,
-            stride=max(int(self.raw_model.stride.max()), 32),
-            pad=0.0 if mode == "train" else 0.5,
-            data=self.data,
-            task="detect",
+            cache="" if cache == "resized" and not training else cache,  # boxes are judged in whole pictures
+            batch=batch,
+            augment=training,
         )
 
     def get_dataloader(
@@ -98,16 +97,7 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not foll
     ) -> Any:
         """Give Ultralytics' loader, with our order of the pictures to train on."""
         loader = super().get_dataloader(dataset_path, batch_size, rank, mode)
-        if mode == "train":
-            order = Order(
-                len(loader.dataset),
-                seed=self.args.seed,
-                place=self.course.place,
-                shuffle=not loader.dataset.rect,
-            )
-            object.__setattr__(loader, "sampler", order)  # a loader lets nobody change it later
-            loader.batch_sampler.sampler.sampler = order
-        return loader
+        return put_in_order(loader, self, prefetch=self.prefetch) if mode == "train" else loader
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Remember which pictures these are, in case the loss goes wrong on them."""
@@ -141,6 +131,7 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not foll
             self.batch_size = self.args.batch = fit_batch(self)
         self.asked_batch = self.course.batch or self.batch_size
         self.effective_batch = self.asked_batch * max(round(self.args.nbs / self.asked_batch), 1)
+        self._choose_loading()
         super()._build_train_pipeline()
         most = len(self.train_loader) * self.epochs
         self.full_accumulation = min(max(round(self.effective_batch / self.batch_size), 1), most)
@@ -148,6 +139,14 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not foll
         mode, self.probe = choose_precision(self)
         self._set_precision(mode)
         self.model = wrap(self.model, self.course.place, self.device)
+
+    def _choose_loading(self) -> None:
+        """Try settings of loading if that is asked for; a resumed run knows them already."""
+        self.feeder.begin(self)
+        if self.course.autotune_loader:
+            self.feeder.tuning = self.feeder.tuning or tune_loader(self)
+            chosen = self.feeder.tuning.after
+            self.args.workers, self.args.cache, self.prefetch = chosen.workers, chosen.cache, chosen.prefetch
 
     def build_optimizer(self, model: Any, **settings: Any) -> Any:
         """Build the optimizer for the batch that was asked for, whatever there was room for."""
@@ -170,6 +169,8 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not foll
         """Call nobody's integrations; keep randomness, clock and progress."""
         if event == "on_train_epoch_start":
             self._start_epoch()
+        elif event == "on_train_batch_start":
+            self.feeder.watch.came()
         elif event == "on_train_batch_end":
             self._end_batch()
 
@@ -184,6 +185,7 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not foll
         if self.train_loader.num_workers == 0 or self.epoch == self.start_epoch:
             self.train_loader.sampler.epoch = self.epoch
             self.train_loader.reset()
+        self.feeder.watch.begin_epoch()
 
     @staticmethod
     def _seed(seed: int) -> None:
@@ -214,16 +216,18 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not foll
         step = self.epoch * len(self.train_loader) + self.batch_number
         # Ultralytics adds up the losses of pictures, times the ranks.
         loss: float = self.loss.item() / (len(self.batch_files) * self.course.place.ranks)
+        self.feeder.end_batch()
         files = self.train_loader.dataset.names_of(self.batch_files)
         self.guard.see(loss, where=f"at batch {step} {self._now}", files=files)
         done = self.epoch + self.batch_number / len(self.train_loader)
         parts = {name: float(part) for name, part in self.tloss.items()}
-        self.course.progress(
-            done, self.epochs, f"epoch {self.epoch + 1}/{self.epochs}, loss {sum(parts.values()):.3f}"
-        )
+        note = f"epoch {self.epoch + 1}/{self.epochs}, loss {sum(parts.values()):.3f}{self.feeder.hint}"
+        self.course.progress(done, self.epochs, note)
         if self.batch_number % max(len(self.train_loader) // STEPS_AN_EPOCH, 1) == 0:
+            told = {"epoch": self.epoch + 1, "loss": loss, **parts, "lr": self._lr, **self.feeder.last}
             for tracker in self.course.trackers:
-                tracker.steps(step, {"epoch": self.epoch + 1, "loss": loss, **parts, "lr": self._lr})
+                tracker.steps(step, told)
+        self.feeder.watch.ready()
 
     def validate(self) -> tuple[Any, Any]:
         """Measure the EMA weights."""
@@ -250,6 +254,7 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not foll
     def save_model(self) -> bool:
         """Write a snapshot, and the EMA weights if they are the best so far, in FP32."""
         self.history.append(self._metrics())
+        self.feeder.explain(self)
         for tracker in self.course.trackers:
             tracker.epoch(self.history[-1])
         if self.validated and self.fitness >= self.best_map:
@@ -280,4 +285,6 @@ class Trainer(DetectionTrainer):  # type: ignore[misc]  # its types are not foll
             map50_95=measured.get("metrics/mAP50-95(B)"),
             lr=self._lr,
             seconds=time.perf_counter() - self.epoch_start_s,
+            waiting_s=self.feeder.watch.waiting_s,
+            computing_s=self.feeder.watch.computing_s,
         )

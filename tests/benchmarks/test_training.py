@@ -30,6 +30,7 @@ def test_without_a_gpu_its_keys_are_null_with_the_reason(
     from benchmarks import training
 
     monkeypatch.setattr(training, "on_cpu", lambda _folder, *, turns: ([], {"cpu_overhead": 0.0 * turns}))
+    monkeypatch.setattr(training, "loading", lambda _folder, *, sides: [{"sides": sides}])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
     training.main(["--quick"])

@@ -29,6 +29,7 @@ from pipeline.ladder import (
     TargetResult,
 )
 from pipeline.report import write_report
+from pipeline.training import Training
 from stages.evaluation.scores import (
     AtThreshold,
     ChangedBox,
@@ -42,6 +43,7 @@ from stages.evaluation.scores import (
     TrueScores,
 )
 from stages.quantize import LeftInFloat
+from stages.train.figures import Feeding, LoaderTrial, LoadingParts, PeakMemory, PrecisionProbe, Tuning
 
 AT = "2026-05-04T09:41:07+00:00"
 TERMS = Terms(now=datetime(2026, 5, 4, 10, tzinfo=timezone.utc))
@@ -255,6 +257,51 @@ def pictured_run(folder: Path) -> RunReport:
     return replace(sample_run(cpu=sample_target(*ladder)), pictures=".")
 
 
+def sample_training() -> Training:
+    """Give a training on a GPU that starved until settings of loading were found."""
+    rows = (("fp32", 268.0, 7.9, 0.0), ("tf32", 141.0, 7.9, 0.0002), ("fp16", 96.0, 4.4, 0.0009))
+    probe = tuple(
+        PrecisionProbe(
+            precision=name, step_ms=ms, img_s=16000 / ms, peak_mib=gib * 1024, loss_error=off,
+            overflows=0 if name == "fp16" else None,
+        )
+        for name, ms, gib, off in rows
+    )  # fmt: skip
+    before = LoaderTrial(workers=8, prefetch=4, cache="", img_s=120.0)
+    after = LoaderTrial(workers=16, prefetch=4, cache="resized", img_s=312.0)
+    no_room = "it needs 90.0 GiB of main memory, and 30.1 are free"
+    trials = (
+        before,
+        replace(after, cache="", img_s=171.0),
+        after,
+        replace(after, cache="ram", img_s=None, why_not=no_room),
+    )
+    return Training(
+        device="cuda:0 (NVIDIA L4)",
+        precision="fp16",
+        batch=16,
+        asked_batch=32,
+        effective_batch=64,
+        memory=PeakMemory(allocated_mib=12010.0, reserved_mib=13100.0, resident_mib=5200.0),
+        probe=(*probe, PrecisionProbe(precision="bf16", why_not="memory ran out")),
+        feeding=Feeding(
+            waiting_s=180.0,
+            computing_s=900.0,
+            workers=16,
+            prefetch=4,
+            cache="resized",
+            gpu_busy=0.81,
+            cause="augment",
+            says="Training waited 17% of the time for pictures. Augmentation is most of it.",
+            parts=LoadingParts(
+                pictures=64, cold=True, read_ms=2.4, decode_ms=1.3, augment_ms=11.2, collate_ms=0.6,
+                pin_ms=0.2,
+            ),
+            tuning=Tuning(before=before, after=after, trials=trials, seconds=31.2),
+        ),
+    )  # fmt: skip
+
+
 def sample_run(**targets: TargetResult) -> RunReport:
     targets = targets or {"cpu": sample_target()}
     verdict, reasons = overall(targets)
@@ -300,6 +347,7 @@ def sample_run(**targets: TargetResult) -> RunReport:
             Step(stage="verify", label="latency", key="sha256:4ef2a9610c11", seconds=21.4, cached=False),
         ),
         notes=("AMP is off: there is no CUDA device.",),
+        training=sample_training(),
     )  # fmt: skip
 
 

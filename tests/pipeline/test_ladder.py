@@ -95,6 +95,13 @@ def test_what_an_older_report_lacks_is_not_measured() -> None:
     assert all(map(math.isnan, (rung.f1_threshold, *rung.step_drift_ci_pt)))
 
 
+def test_a_report_from_before_training_was_described_is_read() -> None:
+    document = json.loads(sample_run().to_json())
+    del document["training"]
+
+    assert parse_report(json.dumps(document)).training is None
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [

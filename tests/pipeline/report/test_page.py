@@ -202,6 +202,34 @@ def test_the_frontier_of_pruning_shows_what_was_chosen() -> None:
     assert re.search(r"0.50 +chosen +1.500 +46.9 +1.80 +– +1.40 +1.00 to 1.90", text)
 
 
+def test_precisions_that_were_tried_are_shown_with_what_they_bring_and_which_was_chosen() -> None:
+    text = Page(page(sample_run())).text
+
+    assert re.search(r"FP32 +268.0 +60 +1.00 +7.9 +0.00 +–", text)
+    assert re.search(r"FP16 +96.0 +167 +2.79 +4.4 +0.09 +0 +chosen", text)
+    assert re.search(r"BF16 +– +– +– +– +– +– +memory ran out", text)
+    assert re.search(r"precision +FP16 +2.79 × FP32", text)
+
+
+def test_memory_batch_and_feeding_of_training_are_shown_before_and_after() -> None:
+    text = Page(page(sample_run())).text
+
+    assert re.search(r"batch +16 +memory ran out with 32; 64 to an optimizer step", text)
+    assert re.search(r"memory at its peak +12.8 GiB +GPU, 11.7 in tensors; 5.1 GiB of main memory", text)
+    assert re.search(r"waiting for pictures +16.7 % +of the time +GPU at work +81 % +by NVML", text)
+    assert "3 settings of loading were tried: 120 pictures/s as set, 312 with 16 processes" in text
+    assert "train.cache resized: 2.60 times as fast." in text
+    assert re.search(r"reading from the disk +2.40 +15", text)
+    assert re.search(r"16 +4 +ram +– +it needs 90.0 GiB", text)
+
+
+def test_a_training_of_an_older_report_is_shown_by_its_curves_alone() -> None:
+    read = Page(page(replace(sample_run(), training=None)))
+
+    assert "40 epochs; best mAP50-95" in read.text
+    assert "Precisions that were tried" not in read.text
+
+
 def test_pictures_are_shown_once_each_with_boxes_told_apart_by_words_and_patterns(tmp_path: Path) -> None:
     report = pictured_run(tmp_path)
     read = Page(page(report, album_of(report, tmp_path)))

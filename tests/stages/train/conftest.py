@@ -24,8 +24,17 @@ def small(tmp_path: Path, small_yaml: Callable[..., str]) -> Artifact:
 def run(drawn: tuple[Artifact, Artifact], small: Artifact) -> Run:
     """Give a function that trains `small` for two epochs of three batches, or as its settings say."""
 
-    def train(out: Path, *, stop_at: float = 1e9, weights: Artifact = small, **settings: object) -> Trained:
+    def train(
+        out: Path,
+        *,
+        stop_at: float = 1e9,
+        weights: Artifact = small,
+        told: list[str] | None = None,
+        **settings: object,
+    ) -> Trained:
         def progress(done: float, total: float, note: str = "") -> None:
+            if told is not None:
+                told.append(note)
             if done > stop_at:
                 raise KeyboardInterrupt
 
