@@ -60,9 +60,14 @@ class Remote:
         return self._checked(lambda: self._read_manifest(url, name))
 
     def write_manifest(self, content: bytes, media_type: str, tag: str = "") -> Descriptor:
-        """Put a manifest or index, all of whose blobs are there; with a tag, the tag then leads to it."""
+        """Put a manifest or index, all of whose blobs are there; with a tag, the tag then leads to it.
+
+        A tag that leads to it already is left alone: looking costs a registry less than writing.
+        """
         found = describe(content, media_type)
         subject = parse_manifest(content, media_type).subject
+        if tag and not subject and patiently(self._retry, lambda: self._leads_to(tag)) == found.digest:
+            return found
         name = tag or (referrers.own_tag(subject.digest, found) if subject else found.digest)
         lists_itself = patiently(self._retry, lambda: self._write_manifest(found, content, name))
         if subject and not lists_itself:
@@ -145,6 +150,12 @@ class Remote:
             answer.said()
             _refuse_other(answer.header("Docker-Content-Digest") or found.digest, found.digest, url)
             return bool(answer.header("OCI-Subject"))
+
+    def _leads_to(self, tag: str) -> str:
+        """Give the digest that the registry says a tag leads to; nothing if it says none."""
+        request = Request("HEAD", self._session.url(f"manifests/{tag}"), {"Accept": _ACCEPT})
+        with self._session.ask(request, self._pull, (200, 404)) as answer:
+            return answer.header("Docker-Content-Digest") if answer.status == 200 else ""
 
     def _has_blob(self, blob: Descriptor) -> bool:
         request = Request("HEAD", self._session.url(f"blobs/{blob.digest}"))

@@ -83,6 +83,42 @@ def test_equal_files_make_an_equal_digest(
     assert artifact.push(LayoutFolder(tmp_path / "layout"), package, "other") == pushed
 
 
+def test_what_is_there_under_its_tag_is_not_sent_again(
+    files: dict[str, Path], proxy: FaultyProxy, desk: Desk
+) -> None:
+    repository = desk.open(f"{proxy.host}/repush")
+    first = artifact.push(repository, Package(TYPE, files), "v1")
+    proxy.seen.clear()
+
+    again = artifact.push(repository, Package(TYPE, files), "v1")
+
+    assert again == first
+    assert {one.method for one in proxy.seen} == {"HEAD"}
+
+
+def test_a_tag_that_leads_elsewhere_is_moved(files: dict[str, Path], plain: Registry, desk: Desk) -> None:
+    repository = desk.open(f"{plain.host}/moved")
+    first = artifact.push(repository, Package(TYPE, files, annotations={"number": "1"}), "v1")
+    second = artifact.push(repository, Package(TYPE, files, annotations={"number": "2"}), "v1")
+    back = artifact.push(repository, Package(TYPE, files, annotations={"number": "1"}), "v1")
+
+    assert first != second
+    assert artifact.find(repository, "v1")[0].digest == back.digest == first.digest
+
+
+def test_a_registry_that_does_not_say_where_a_tag_leads_is_written_to(
+    files: dict[str, Path], proxy: FaultyProxy, desk: Desk
+) -> None:
+    repository = desk.open(f"{proxy.host}/silent")
+    artifact.push(repository, Package(TYPE, files), "v1")
+    proxy.faults = [Fault("HEAD", "/manifests/v1", times=ALWAYS, status=200)]
+    proxy.seen.clear()
+
+    artifact.push(repository, Package(TYPE, files), "v1")
+
+    assert len(proxy.requests("PUT", "/manifests/v1")) == 1
+
+
 def test_what_is_there_is_not_fetched_again_unless_it_was_changed(
     files: dict[str, Path], proxy: FaultyProxy, desk: Desk, tmp_path: Path
 ) -> None:
