@@ -50,23 +50,15 @@ def kit(  # noqa: PLR0913
     """
     import json
 
+    from pipeline.asked import request_of
     from pipeline.by_hand import write_kit
-    from pipeline.conduct import Request
-    from pipeline.config import load_config
     from pipeline.kits import Order
-    from pipeline.profiles import find_profiles
     from pipeline.progress import display
 
     with errors(as_json=as_json):
         import_from(root)
-        request = Request(
-            config=load_config(config, settings or [], demo=demo, folder=root),
-            profiles=find_profiles([target]),
-            folder=root,
-            until="build",
-            ways=ways_of(context, None, None, None),
-            order=Order(config=str(config or ""), settings=tuple(settings or ()), demo=demo, asked=(target,)),
-        )
+        order = Order(config=str(config or ""), settings=tuple(settings or ()), demo=demo, asked=(target,))
+        request = request_of(order, root, ways_of(context, None, None, None), until="build")
         with interruptible(), display() as reporter:
             written = write_kit(request, out or root / f"kit-{target.replace('@', '-')}", reporter)
     say(
