@@ -12,6 +12,8 @@ and what is wanted of them, all ours over theirs:
 - `boxes_that_differ`: of all boxes above a score of 0.26, those with no partner of IoU >= 0.99, the same
   class, and a score within 0.001; wanted 0
 
+Both compute in float32, as the engine says; left alone, Ultralytics takes bfloat16 where the CPU has it.
+
 The engine is the test data's YOLOv8n, fine-tuned for a few epochs on its blood cells at 640 px: pictures of
 640 x 480 fit the input without rounding, and the two letterboxes round apart otherwise.
 """
