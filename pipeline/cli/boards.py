@@ -61,9 +61,7 @@ def kit(  # noqa: PLR0913
         request = request_of(order, root, ways_of(context, None, None, None), until="build")
         with interruptible(), display() as reporter:
             written = write_kit(request, out or root / f"kit-{target.replace('@', '-')}", reporter)
-    say(
-        f"Wrote {written}. On the board, in it: python3 agent.pyz run. Then here: pipeline accept receipt.zip"
-    )
+    say(f"Wrote {written}. There: python3 agent.pyz run. Then here: pipeline accept receipt.zip")
     if as_json:
         print_json(json.dumps({"kit": str(written)}))
 
