@@ -41,7 +41,7 @@ _KEYS = ("push_vs_skopeo", "pull_vs_skopeo", "memory_mib", "repush_seconds")
 _OURS = """
 import sys, time
 from pathlib import Path
-from targets.registry import artifact, open_repository
+from targets.registry import artifact, open_repository, remote  # the last is loaded late otherwise
 from targets.registry.access import Access
 from targets.registry.reference import parse_reference
 

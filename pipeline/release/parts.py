@@ -111,19 +111,21 @@ def weights_digest(run: Run) -> str:
 
 
 def _find(run: Run, digest: str, folder: Path, what: str) -> Artifact:
-    """Find an artifact in the run's folder, or else in the store: a run that was refused hands out none."""
-    if folder.is_dir() and any(folder.iterdir()):
-        found = Artifact.of(folder)
-        if found.digest != digest:
-            raise EvidenceError(
-                f"The {what} is not the one that run {run.report.run} judged: {folder} was changed.",
-                hint=_AGAIN,
-            )
+    """Find an artifact in the run's folder, or else in the store, which has all of a run by digest.
+
+    A run that was refused hands out none; and by an override another one may ship than was handed out.
+    """
+    is_there = folder.is_dir() and any(folder.iterdir())
+    if is_there and (found := Artifact.of(folder)).digest == digest:
         return found
     for entry in _entries(run.store):
         name = next(_names_of(entry.record.get("result"), digest), None)
         if name is not None:
             return run.store.open(entry, name, digest)
+    if is_there:
+        raise EvidenceError(
+            f"The {what} is not the one that run {run.report.run} judged: {folder} was changed.", hint=_AGAIN
+        )
     raise EvidenceError(f"The {what} of run {run.report.run} is gone: {folder}.", hint=_AGAIN)
 
 
