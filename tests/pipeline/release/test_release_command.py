@@ -21,7 +21,7 @@ from targets.registry.reference import parse_reference
 from targets.release.expected import load as load_expected
 from targets.release.facts import DOCUMENTS_TYPE, ENGINE_TYPE, Override
 from tests.pipeline.release.desk import Desk, read
-from tests.pipeline.release.stored_run import RUN, stored_run
+from tests.pipeline.release.stored_run import RUN, stored_run, write_engine
 from tests.registry_fixture.server import Registry
 
 LOST = {"loss_pt": 2.9, "step_pt": 0.1}
@@ -242,6 +242,19 @@ def test_an_engine_of_which_only_the_store_knew_is_gone_with_the_store(desk: Des
     assert done.code == 4
     assert "engine for cpu" in done.what
     assert "gone" in done.what
+
+
+def test_an_override_ships_its_engine_and_not_the_one_that_the_run_handed_out(
+    desk: Desk, tmp_path: Path
+) -> None:
+    folder = stored_run(tmp_path, int8=LOST, wish="int8")
+    write_engine(folder / "cpu", "fp32")
+
+    done = desk.release("--override", "drift=known")
+
+    assert done.code == 0, done.said
+    engine = desk.find().pull(tmp_path / "engine", "cpu")
+    assert (engine / "engine" / "model.bin").read_bytes() == b"weights in int8"
 
 
 # -------------------------------------------------------------------------------------- refusals
