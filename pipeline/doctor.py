@@ -24,6 +24,7 @@ _PACKAGES = (
     ("ultralytics", "train", "training, export"),
     ("faster-coco-eval", "train", "mAP"),
     ("safetensors", "train", "checkpoints"),
+    ("cryptography", "sign", "signing releases"),
 )
 
 
@@ -72,7 +73,7 @@ def _packages() -> Iterator[Examined]:
             what=f"{name} ({purpose})",
             found=version or "not installed",
             ok=bool(version),
-            required=True,
+            required=extra != "sign",
             hint=f"pip install 'edgebound[{extra}]'",
         )
 
