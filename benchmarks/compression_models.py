@@ -25,21 +25,25 @@ class Plan:
     Attributes:
         seeds: Of training; each has models of its own.
         epochs: Of the baseline, with an optimizer step for each batch of 16.
+        tuning: Epochs of fine-tuning; the small model has as many as both together.
         train: Training pictures.
         val: Validation pictures.
         ratios: Of channels, at which the engine's speed is looked for.
+        recipe: Other settings of the pruned model, as `prune.lr_factor=1`.
     """
 
     seeds: tuple[int, ...] = (0, 1, 2)
     epochs: int = 8
+    tuning: int = 8
     train: int = 2000
     val: int = 2000
     ratios: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5)
+    recipe: tuple[str, ...] = ()
 
     @property
     def steps(self) -> int:
-        """Optimizer steps of the baseline; fine-tuning takes as many again."""
-        return self.epochs * -(-self.train // 16)
+        """Optimizer steps of fine-tuning."""
+        return self.tuning * -(-self.train // 16)
 
     def settings(self, seed: int) -> tuple[str, ...]:
         """Give what all runs of a seed share."""
@@ -69,12 +73,13 @@ class Bench:
             f"prune.target_gmac={gmac:.5f}",
             f"prune.steps={self.plan.steps}",
             "build.precision=int8",
+            *self.plan.recipe,
         )
 
     def small(self, seed: int) -> dict[str, Any]:
         """Train a narrower model from scratch, for as many steps as the baseline and its tuning have."""
-        weights = self._narrower()
-        return self._run(seed, f"model.weights={weights}", f"train.epochs={2 * self.plan.epochs}")
+        epochs = self.plan.epochs + self.plan.tuning
+        return self._run(seed, f"model.weights={self._narrower()}", f"train.epochs={epochs}")
 
     def engines(self, cut: str, imgsz: int) -> tuple[Artifact, Artifact]:
         """Build FP32 and INT8 engines of the first seed's baseline; of a cut one too: speed needs no tuning.
@@ -101,8 +106,14 @@ class Bench:
         return artifact("data check", "index"), artifact("data render", "data")
 
     def half_gmac(self) -> float:
-        """Give the GMAC of the small model, at which all are compared."""
-        return self.gmac(self.small(self.plan.seeds[0]))
+        """Give the GMAC of the small model, at which all are compared; it need not be trained for that."""
+        from stages.checkpoint import load_module
+        from stages.yolo import build_detector
+
+        report = self.baseline(self.plan.seeds[0])
+        classes = int(load_module(self.artifacts(report)("train", "checkpoint")).model[-1].nc)
+        module = build_detector({**self._narrower_description(), "scale": "n"}, classes=classes)
+        return count_cost(module, side_px=report["settings"]["train"]["imgsz"]).gmac
 
     def artifacts(self, report: dict[str, Any]) -> Any:
         """Give a function that finds what a run made."""
@@ -115,13 +126,15 @@ class Bench:
         module = load_module(self.artifacts(report)("train", "checkpoint"))
         return count_cost(module, side_px=report["settings"]["train"]["imgsz"]).gmac
 
-    def _narrower(self) -> Path:
+    def _narrower_description(self) -> dict[str, Any]:
         stock = find_weights(f"{FAMILY}n.yaml", self.folder, self.folder).path
         description: dict[str, Any] = yaml.safe_load(stock.read_text(encoding="utf-8"))
         depth, _, most = description["scales"]["n"]
-        description["scales"] = {"n": [depth, SMALL_WIDTH, most]}
+        return {**description, "scales": {"n": [depth, SMALL_WIDTH, most]}}
+
+    def _narrower(self) -> Path:
         path = self.folder / f"{FAMILY}n-narrow.yaml"
-        path.write_text(yaml.safe_dump(description), encoding="utf-8")
+        path.write_text(yaml.safe_dump(self._narrower_description()), encoding="utf-8")
         return path
 
     def _run(self, seed: int, *settings: str, until: str = "") -> dict[str, Any]:
