@@ -63,8 +63,9 @@ def pareto_chart(search: Search, unit: str = "") -> Markup | None:
     across, up = _across(points), _up(points, search.budget_pt)
     unit = unit or ("milliseconds, p50" if timed else cost_words(search))
     chosen = next((one for one in points if one.trial.chosen), points[0])
+    beyond = sorted((one for one in points if not _is_within(one, up)), key=lambda one: one.x)
     drawn = svg(_HEIGHT, _ground(across, up, search.budget_pt), _front(points, across, up), [
-        _marks(one, across, up, search.budget_pt) for one in points
+        _marks(one, across, up, search.budget_pt, beyond) for one in points
     ])  # fmt: skip
     short = "ms" if timed or search.cost_unit == "ms" else "%"
     cost = figure(chosen.x, 2 if timed else cost_digits(search))
@@ -85,8 +86,13 @@ def _up(points: Sequence[_Point], budget_pt: float) -> Scale:
         end for one in points for end in (one.trial.drift_pt, *one.trial.drift_ci_pt) if math.isfinite(end)
     ]
     unit = max(budget_pt, _LEAST_PT)
-    low, high = max(min([0.0, *ends]), -unit), min(max([1.3 * unit, *ends]), 2.5 * unit)
+    best = min(one.trial.drift_pt for one in points)  # that is better than the baseline is always within
+    low, high = max(min([0.0, *ends]), min(-unit, best)), min(max([1.3 * unit, *ends]), 2.5 * unit)
     return Scale(low - 0.06 * (high - low), high + 0.06 * (high - low))
+
+
+def _is_within(point: _Point, up: Scale) -> bool:
+    return up.low <= point.trial.drift_pt <= up.high
 
 
 def _y(up: Scale, value: float) -> float:
@@ -117,31 +123,33 @@ def _front(points: Sequence[_Point], across: Scale, up: Scale) -> Markup:
     return tag("svg", path, viewBox="0 0 100 100", preserveAspectRatio="none", width="100%", height=_HEIGHT)
 
 
-def _marks(point: _Point, across: Scale, up: Scale, budget_pt: float) -> Markup:
+def _marks(point: _Point, across: Scale, up: Scale, budget_pt: float, beyond: Sequence[_Point]) -> Markup:
+    """Draw a trial; those beyond the scale, from the left, have their names one below the other."""
     trial, x = point.trial, across.at(point.x)
     y = _y(up, trial.drift_pt)
     tone = "tone-pass" if trial.drift_pt <= budget_pt else "tone-refuse"
     shapes = [_spread(trial, x, up)]
-    if up.low <= trial.drift_pt <= up.high:
+    if point not in beyond:
         shapes.append(tag("circle", class_="ring", cx=x, cy=y, r=11) if trial.chosen else Markup())
         shapes.append(tag("circle", tag("title", _title(point)), class_="estimate", cx=x, cy=y, r=6))
     else:
         arrow = tag("polygon", tag("title", _title(point)), class_="arrow", points="-8,14 0,0 8,14")
         shapes.append(tag("svg", arrow, x=x, y=0, overflow="visible"))
-    shapes.append(_name(point, across, y, within=trial.drift_pt <= budget_pt))
+    row_y = 22 + 14 * (beyond.index(point) % 3) if point in beyond else max(y, 22)
+    name = f"{point.number}, {figure(trial.drift_pt)} pt" if point in beyond else str(point.number)
+    shapes.append(_name(point, across, row_y, name, within=trial.drift_pt <= budget_pt))
     return tag("g", shapes, class_=tone)
 
 
-def _name(point: _Point, across: Scale, y: float, *, within: bool) -> Markup:
+def _name(point: _Point, across: Scale, y: float, name: str, *, within: bool) -> Markup:
     """Write a trial's number beside its point: where neither the front nor, near it, the budget passes."""
     share = across.share(point.x)
     left = share > 22 if within else share > 80
-    name = f"{point.number}, {figure(point.trial.drift_pt)} pt" if y == 0 else str(point.number)
     name += ", chosen" if point.trial.chosen else ""
     text = tag(
         "text", name, x=-12 if left else 12, y=20 if within else -9, text_anchor="end" if left else "start"
     )
-    return tag("svg", text, x=across.at(point.x), y=max(y, 22), overflow="visible")
+    return tag("svg", text, x=across.at(point.x), y=y, overflow="visible")
 
 
 def _spread(trial: SearchTrial, x: str, up: Scale) -> Markup:

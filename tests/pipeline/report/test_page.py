@@ -31,6 +31,7 @@ from sample_report import (
 from pipeline.report.gallery import album_of
 from pipeline.report.html import page
 from pipeline.report.markdown import markdown
+from pipeline.report.pareto import pareto_chart
 
 VOID = {"meta", "br", "link", "col"}
 
@@ -200,6 +201,26 @@ def test_the_frontier_of_pruning_shows_what_was_chosen() -> None:
     text = Page(page(board_run())).text
 
     assert re.search(r"0.50 +chosen +1.500 +46.9 +1.80 +– +1.40 +1.00 to 1.90", text)
+
+
+def chart_of(*drifts_pt: float) -> str:
+    rows = enumerate(zip(drifts_pt, sample_search().trials, strict=False))
+    trials = [
+        replace(one, drift_pt=pt, drift_ci_pt=(pt - 0.1, pt + 0.1), cost=0.6 + place / 50)
+        for place, (pt, one) in rows
+    ]
+    return str(pareto_chart(replace(sample_search(), trials=tuple(trials), budget_pt=1.0)))
+
+
+def test_names_of_points_beyond_the_scale_are_one_below_the_other() -> None:
+    named = re.findall(r'y="([\d.]+)"[^>]*><text[^>]*>\d, ([\d.]+) pt', chart_of(24.7, 14.9, 4.5))
+
+    assert len(named) == len({height for height, _ in named}) == 3
+
+
+def test_a_form_that_is_better_than_the_baseline_is_a_point_in_the_plot() -> None:
+    assert chart_of(0.5, -1.4, -3.0).count('class="estimate"') == 3
+    assert 'class="arrow"' not in chart_of(0.5, -1.4, -3.0)
 
 
 def test_precisions_that_were_tried_are_shown_with_what_they_bring_and_which_was_chosen() -> None:
