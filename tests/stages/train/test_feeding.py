@@ -1,35 +1,28 @@
 """How training is fed: waiting told from computing, its cause, and settings of loading that are tried."""
 
 import ctypes
-import hashlib
 import json
-import os
-import signal
+import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import psutil
 import pytest
 import torch
 
-from stages.artifact import Artifact
-from stages.dataset import Dataset, Picture, save_dataset
-from stages.train import LoaderTrial, LoadingParts, Train, Trained, TrainInputs, feeder, loop, tuning
+from stages.train import LoaderTrial, LoadingParts, feeder, loop, tuning
 from stages.train.parts import cause_of, forget, say
-from stages.train.pictures import Pictures
 from stages.train.tracking import METRICS
 from stages.train.trainer import Trainer
 from stages.train.tuning import search
 from stages.train.utilisation import Nvml, Utilisation, gpu_of
 from stages.train.watch import Watch
-
-Run = Callable[..., Trained]
-EXACT = {"nbs": 4, "close_mosaic": 1}
+from tests.stages.train.conftest import EXACT, Run
 
 
 def clock_of(*moments: float) -> Callable[[], float]:
@@ -302,50 +295,6 @@ def test_measuring_why_it_starves_changes_nothing_that_is_learned(
     assert asked.checkpoint.digest == plain.checkpoint.digest
 
 
-class WithWorkers(Trainer):
-    """A trainer whose pictures two processes load; Ultralytics lets a CPU have none."""
-
-    def __init__(self, *args):
-        super().__init__(*args)
-        self.args.workers = 2
-
-
-@pytest.fixture
-def large(tmp_path: Path, small: Artifact) -> Run:
-    """Give a function that trains on noise of odd sizes, most of it larger than 96 px."""
-    random = np.random.default_rng(0)
-    (tmp_path / "pictures").mkdir()
-    sizes = [(150, 91), (97, 201), (96, 96), (70, 40)] * 3
-    drawn = []
-    for number, (width, height) in enumerate(sizes):
-        path = tmp_path / "pictures" / f"{number}.png"
-        cv2.imwrite(str(path), random.integers(0, 255, (height, width, 3), np.uint8))
-        box = np.array([[number % 3, 0.5, 0.5, 0.4, 0.4]])
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        drawn.append(
-            Picture(
-                file=path.name, sha256=digest, width=width, height=height, boxes=box,
-                crowd=np.zeros(1, np.bool_),
-            )
-        )  # fmt: skip
-    (tmp_path / "index").mkdir()
-    dataset = Dataset(class_names=("a", "b", "c"), train=tuple(drawn), val=tuple(drawn[:4]), calibration=())
-    save_dataset(dataset, tmp_path / "index")
-    index, pictures = Artifact.of(tmp_path / "index"), Artifact.of(tmp_path / "pictures")
-
-    def train(name: str, *, stop_at: float = 1e9, **settings: object) -> Trained:
-        def progress(done: float, total: float, note: str = "") -> None:
-            if done > stop_at:
-                raise KeyboardInterrupt
-
-        (tmp_path / name).mkdir(exist_ok=True)
-        given = {"epochs": 2, "imgsz": 96, "batch": 4, "device": "cpu", "overrides": EXACT, **settings}
-        inputs = TrainInputs(index=index, pictures=pictures, weights=small)
-        return Train(**given).run(inputs, tmp_path / name, progress)
-
-    return train
-
-
 @pytest.mark.slow
 def test_copies_on_disk_leave_the_weights_as_they_are_whatever_their_size(large: Run) -> None:
     digests = {large(f"cache-{cache}", cache=cache).checkpoint.digest for cache in ("", "disk", "resized")}
@@ -365,28 +314,6 @@ def test_copies_are_as_large_as_training_takes_them_and_of_training_pictures_alo
     assert shapes[:4] == [(59, 96, 3), (96, 47, 3), (96, 96, 3), (40, 70, 3)]
     assert set(copies) == {"train"}
     assert not list((tmp_path / "out").rglob("*.partial"))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("settings", "same"),
-    [
-        pytest.param({"overrides": {"mosaic": 0.0, **EXACT}}, True, id="without mosaic"),
-        pytest.param({"cache": "ram"}, True, id="all pictures in memory"),
-        pytest.param({}, False, id="mosaics are of what a process has loaded last"),
-    ],
-)
-def test_the_number_of_processes_changes_mosaics_alone(
-    large: Run, settings: dict[str, object], same: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    alone = large("alone", **settings)
-    monkeypatch.setattr(loop, "Trainer", WithWorkers)
-
-    shared = large("shared", **settings)
-
-    assert (shared.checkpoint.digest == alone.checkpoint.digest) == same
-    assert shared.feeding is not None
-    assert (shared.feeding.workers, shared.feeding.prefetch) == (2, 4)
 
 
 @pytest.mark.slow
@@ -430,25 +357,6 @@ def test_a_resumed_training_keeps_the_settings_that_were_found(
 
 
 @pytest.mark.slow
-def test_processes_and_batches_ahead_are_tried_where_there_may_be_some(
-    large: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loop, "Trainer", WithWorkers)
-    monkeypatch.setattr(tuning, "TRIAL_S", 0.1)
-    monkeypatch.setattr(tuning, "loading_cpus", lambda _trainer: 2)
-
-    found = large("out", autotune_loader=True, overrides={"mosaic": 0.0, **EXACT}).feeding
-
-    assert found is not None
-    assert found.tuning is not None
-    tried = [(one.workers, one.cache, one.prefetch) for one in found.tuning.trials]
-    assert tried[:2] == [(2, "", 4), (1, "", 4)]
-    assert {cache for _, cache, _ in tried} == {"", "disk", "resized", "ram"}
-    assert all((one.img_s or 0) > 0 for one in found.tuning.trials)
-    assert (found.workers, found.cache) == (found.tuning.after.workers, found.tuning.after.cache)
-
-
-@pytest.mark.slow
 def test_what_main_memory_cannot_hold_is_tried_from_the_disk(
     large: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -469,26 +377,19 @@ def test_what_main_memory_cannot_hold_is_tried_from_the_disk(
 
 
 @pytest.mark.slow
-def test_processes_that_die_while_settings_are_tried_do_not_end_training(
-    large: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    load = Pictures.load_image
+def test_other_processes_load_pictures_as_the_tests_of_that_say() -> None:
+    file = Path(__file__).with_name("loading_processes.py")
 
-    def die(self: Pictures, *number: int, **more: bool):
-        if torch.utils.data.get_worker_info() and "tuning" in str(self.link_files[0]):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return load(self, *number, **more)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(file)],
+        cwd=Path(__file__).resolve().parents[3],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
 
-    monkeypatch.setattr(Pictures, "load_image", die)
-    monkeypatch.setattr(loop, "Trainer", WithWorkers)
-
-    found = large("out", autotune_loader=True).feeding
-
-    assert found is not None
-    assert found.tuning is not None
-    tried = [one for one in found.tuning.trials if one.cache != "ram"]
-    assert all(one.why_not.startswith("a process that loads pictures died") for one in tried)
-    assert (found.workers, found.cache) == (2, "")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"\b5 passed", done.stdout), done.stdout
 
 
 @pytest.mark.slow

@@ -1,0 +1,85 @@
+"""Tests of training whose pictures other processes load, run by `test_feeding.py` in a pytest of their own.
+
+Loading processes are forks. A pytest that had run five thousand tests before, with the threads of every engine
+in it, once died here of SIGSEGV (2026-11-26; alone it never did); a training is no such process.
+"""
+
+import os
+import signal
+
+import pytest
+import torch
+
+from stages.train import loop, tuning
+from stages.train.pictures import Pictures
+from stages.train.trainer import Trainer
+from tests.stages.train.conftest import EXACT, Run
+
+
+class WithWorkers(Trainer):
+    """A trainer whose pictures two processes load; Ultralytics lets a CPU have none."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.args.workers = 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "same"),
+    [
+        pytest.param({"overrides": {"mosaic": 0.0, **EXACT}}, True, id="without mosaic"),
+        pytest.param({"cache": "ram"}, True, id="all pictures in memory"),
+        pytest.param({}, False, id="mosaics are of what a process has loaded last"),
+    ],
+)
+def test_the_number_of_processes_changes_mosaics_alone(
+    large: Run, settings: dict[str, object], same: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = large("alone", **settings)
+    monkeypatch.setattr(loop, "Trainer", WithWorkers)
+
+    shared = large("shared", **settings)
+
+    assert (shared.checkpoint.digest == alone.checkpoint.digest) == same
+    assert shared.feeding is not None
+    assert (shared.feeding.workers, shared.feeding.prefetch) == (2, 4)
+
+
+def test_processes_and_batches_ahead_are_tried_where_there_may_be_some(
+    large: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "Trainer", WithWorkers)
+    monkeypatch.setattr(tuning, "TRIAL_S", 0.1)
+    monkeypatch.setattr(tuning, "loading_cpus", lambda _trainer: 2)
+
+    found = large("out", autotune_loader=True, overrides={"mosaic": 0.0, **EXACT}).feeding
+
+    assert found is not None
+    assert found.tuning is not None
+    tried = [(one.workers, one.cache, one.prefetch) for one in found.tuning.trials]
+    assert tried[:2] == [(2, "", 4), (1, "", 4)]
+    assert {cache for _, cache, _ in tried} == {"", "disk", "resized", "ram"}
+    assert all((one.img_s or 0) > 0 for one in found.tuning.trials)
+    assert (found.workers, found.cache) == (found.tuning.after.workers, found.tuning.after.cache)
+
+
+def test_processes_that_die_while_settings_are_tried_do_not_end_training(
+    large: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = Pictures.load_image
+
+    def die(self: Pictures, *number: int, **more: bool):
+        if torch.utils.data.get_worker_info() and "tuning" in str(self.link_files[0]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return load(self, *number, **more)
+
+    monkeypatch.setattr(Pictures, "load_image", die)
+    monkeypatch.setattr(loop, "Trainer", WithWorkers)
+
+    found = large("out", autotune_loader=True).feeding
+
+    assert found is not None
+    assert found.tuning is not None
+    tried = [one for one in found.tuning.trials if one.cache != "ram"]
+    assert all(one.why_not.startswith("a process that loads pictures died") for one in tried)
+    assert (found.workers, found.cache) == (2, "")
