@@ -1,6 +1,6 @@
 """Tests of training whose pictures other processes load, run by `test_feeding.py` in a pytest of their own.
 
-Loading processes are forks. A pytest that had run five thousand tests before, with the threads of every engine
+Loading processes are forks. A pytest that had run five thousand tests, with the threads of every engine
 in it, once died here of SIGSEGV (2026-11-26; alone it never did); a training is no such process.
 """
 
