@@ -172,6 +172,9 @@ def time_in_turns(
 ) -> List[Timing]:
     """Time engines in turns, so that whatever else the machine does hits all of them alike.
 
+    A device runs one engine only. So where several are timed, each makes an untimed call first in its turn,
+    which brings its threads and weights back: docs/log.md, 2026-11-26.
+
     Args:
         infers: One function an engine; it returns once the device is done.
         images: Batches that they are given, in turn; every engine sees the same in the same round.
@@ -185,6 +188,8 @@ def time_in_turns(
         picture = images[turn % len(images)]
         for place in range(len(infers)):
             engine = (turn + place) % len(infers)  # nobody always runs after the same neighbour
+            if len(infers) > 1:
+                infers[engine](picture)
             samples[engine].append(_time_ms(infers[engine], picture))
         progress((turn + 1) * len(infers), work.runs * len(infers))
         if time.perf_counter() >= end and turn + 1 >= _WINDOW:
