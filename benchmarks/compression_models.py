@@ -24,8 +24,8 @@ class Plan:
 
     Attributes:
         seeds: Of training; each has models of its own.
-        epochs: Of the baseline, with an optimizer step for each batch of 16.
-        tuning: Epochs of fine-tuning; the small model has as many as both together.
+        steps: Of the optimizer for the baseline, one for each batch of 16.
+        tuning: Of fine-tuning; the small model has as many as both together.
         train: Training pictures.
         val: Validation pictures.
         ratios: Of channels, at which the engine's speed is looked for.
@@ -33,17 +33,12 @@ class Plan:
     """
 
     seeds: tuple[int, ...] = (0, 1, 2)
-    epochs: int = 8
-    tuning: int = 8
+    steps: int = 3000
+    tuning: int = 3000
     train: int = 2000
     val: int = 2000
     ratios: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5)
     recipe: tuple[str, ...] = ()
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps of fine-tuning."""
-        return self.tuning * -(-self.train // 16)
 
     def settings(self, seed: int) -> tuple[str, ...]:
         """Give what all runs of a seed share."""
@@ -58,28 +53,29 @@ class Bench:
         self.plan = plan
         folder.mkdir(parents=True, exist_ok=True)
 
+    @property
+    def _whole(self) -> tuple[str, ...]:
+        return f"model.weights={FAMILY}n.yaml", f"train.steps={self.plan.steps}"
+
     def baseline(self, seed: int) -> dict[str, Any]:
         """Train the baseline and build its engines."""
-        return self._run(
-            seed, f"model.weights={FAMILY}n.yaml", f"train.epochs={self.plan.epochs}", until="build"
-        )
+        return self._run(seed, *self._whole, until="build")
 
     def pruned(self, seed: int, gmac: float) -> dict[str, Any]:
         """Cut the baseline to so many GMAC, tune it with the baseline as teacher, and verify all forms."""
         return self._run(
             seed,
-            f"model.weights={FAMILY}n.yaml",
-            f"train.epochs={self.plan.epochs}",
+            *self._whole,
             f"prune.target_gmac={gmac:.5f}",
-            f"prune.steps={self.plan.steps}",
+            f"prune.steps={self.plan.tuning}",
             "build.precision=int8",
             *self.plan.recipe,
         )
 
     def small(self, seed: int) -> dict[str, Any]:
         """Train a narrower model from scratch, for as many steps as the baseline and its tuning have."""
-        epochs = self.plan.epochs + self.plan.tuning
-        return self._run(seed, f"model.weights={self._narrower()}", f"train.epochs={epochs}")
+        steps = self.plan.steps + self.plan.tuning
+        return self._run(seed, f"model.weights={self._narrower()}", f"train.steps={steps}")
 
     def engines(self, cut: str, imgsz: int) -> tuple[Artifact, Artifact]:
         """Build FP32 and INT8 engines of the first seed's baseline; of a cut one too: speed needs no tuning.
@@ -91,8 +87,7 @@ class Bench:
         cuts = (cut, "prune.steps=1", "prune.distill=false") if cut else ()
         report = self._run(
             self.plan.seeds[0],
-            f"model.weights={FAMILY}n.yaml",
-            f"train.epochs={self.plan.epochs}",
+            *self._whole,
             f"export.imgsz={imgsz}",
             *cuts,
             until="build",

@@ -241,6 +241,7 @@ def _tune(work: _Work, cut: Pruned, goal: PruneSection, *, label: str) -> Artifa
         weights="",
         steps=max(goal.steps // goal.iterations, 1),
         lr0=settings.lr0 * goal.lr_factor,
+        distill_weight=goal.distill_weight,
         patience=0,
         # Ultralytics warms biases up at 0.1 where the optimizer is named: too hot for a trained model.
         overrides={"warmup_bias_lr": 0.0, **settings.overrides},

@@ -83,6 +83,8 @@ class PruneSection(Prune):
             target of the run: p50 of an engine that is built and measured here, or what the cost model says
             of a target that is not, which is the least it can take.
         distill: The baseline teaches while the cut model is tuned.
+        distill_weight: Of the loss against the baseline's features. Ultralytics' own default of 6 holds a
+            model back that has these features already: docs/compression.md.
         steps: Optimizer steps of fine-tuning, over all iterations; with few pictures epochs are few steps.
         lr_factor: Learning rate of fine-tuning, as a part of `train.lr0`; the optimizer `auto` takes its own.
     """
@@ -91,6 +93,7 @@ class PruneSection(Prune):
     max_drift_pt: Annotated[float, Ge(0)] | None = None
     target_latency_ms: Annotated[float, Gt(0)] | None = None
     distill: bool = True
+    distill_weight: Annotated[float, Gt(0)] = 1.0
     steps: Annotated[int, Ge(1)] = 1000
     lr_factor: Annotated[float, Gt(0)] = 0.5
 

@@ -74,11 +74,11 @@ class Prune:
     """Prune by a dependency graph: either a part of the channels, or down to a cost.
 
     Attributes:
-        ratio: Part of the channels that go, 0 to 1; half the channels are about a quarter of the GMAC.
+        ratio: Part of the channels that go, 0 to 1. Of each layer, half leave about a quarter of the GMAC.
         target_gmac: What one picture may cost, in 10⁹ multiply-accumulates, instead of a ratio.
-        criterion: What a channel is worth: its weights, its scales, or (`taylor`) what the loss on
-            calibration pictures says.
-        scope: `layer` cuts the same part of every layer, `global` what matters least anywhere.
+        criterion: What a channel is worth: what the loss on calibration pictures says (`taylor`), its
+            weights, or its scales.
+        scope: `global` cuts what matters least anywhere, `layer` the same part of every layer.
         round_to: Widths that change become multiples of this; 8 suits CPUs and most accelerators, 16 and 32
             suit Tensor Cores.
         iterations: Cuts on the way; fine-tuning goes between them.
@@ -91,8 +91,8 @@ class Prune:
 
     ratio: Annotated[float, Gt(0), Lt(1)] | None = None
     target_gmac: Annotated[float, Gt(0)] | None = None
-    criterion: Literal["magnitude", "bn_scale", "taylor"] = "magnitude"
-    scope: Literal["layer", "global"] = "layer"
+    criterion: Literal["magnitude", "bn_scale", "taylor"] = "taylor"
+    scope: Literal["layer", "global"] = "global"
     round_to: Annotated[int, Ge(1)] = 8
     iterations: Annotated[int, Ge(1)] = 1
     skip_unknown: bool = False

@@ -134,7 +134,7 @@ def check_settings(stage: Prune) -> None:
     if stage.ratio is not None and not 0 < stage.ratio < 1:
         raise UsageError(
             f"`prune.ratio: {stage.ratio:g}` leaves no model: it is the part of the channels that goes.",
-            hint="Set it above 0 and below 1; 0.3 is about half the GMAC.",
+            hint="Set it above 0 and below 1; 0.4 is about half the GMAC.",
         )
 
 

@@ -29,7 +29,7 @@ def test_a_cut_model_is_tuned_saved_and_loaded(
 ) -> None:
     checkpoint = checkpoint_of(family)
     index, pictures = drawn
-    cut = cut_in_steps(Prune(ratio=0.4), load_module(checkpoint), side_px=96)
+    cut = cut_in_steps(Prune(ratio=0.4, criterion="magnitude"), load_module(checkpoint), side_px=96)
     before = {name: tensor.clone() for name, tensor in cut.module.state_dict().items()}
     start = Start(cut.module, family=family, names=("hole", "scratch", "stain"), note="")
 
