@@ -67,11 +67,11 @@ def test_the_small_model_has_the_steps_of_the_baseline_and_its_tuning_together(
     asked: list[tuple[str, ...]] = []
     monkeypatch.setattr(Bench, "_run", lambda _self, _seed, *settings, **_: asked.append(settings))
     monkeypatch.setattr(Bench, "_narrower", lambda self: self.folder / "narrow.yaml")
-    bench = Bench(tmp_path, Plan(epochs=3, tuning=5, train=160, recipe=("prune.lr_factor=1",)))
+    bench = Bench(tmp_path, Plan(steps=30, tuning=50, recipe=("prune.lr_factor=1",)))
 
     bench.pruned(0, 0.08)
     bench.small(0)
 
     pruned, small = asked
-    assert {"train.epochs=3", "prune.steps=50", "prune.lr_factor=1"} <= {*pruned}
-    assert "train.epochs=8" in small
+    assert {"train.steps=30", "prune.steps=50", "prune.lr_factor=1"} <= {*pruned}
+    assert "train.steps=80" in small
