@@ -15,6 +15,8 @@ from stages.train import Train, Trained, TrainInputs
 
 Run = Callable[..., Trained]
 EXACT = {"nbs": 4, "close_mosaic": 1}
+# Two batches to a step of the optimizer and three to an epoch: every other epoch ends between two steps.
+HALF_A_STEP = {"nbs": 8, "warmup_epochs": 1.0, "close_mosaic": 1}
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
 """Tests of training whose pictures other processes load, run by `test_feeding.py` in a pytest of their own.
 
 Loading processes are forks. A pytest that had run five thousand tests, with the threads of every engine
-in it, once died here of SIGSEGV (2026-11-26; alone it never did); a training is no such process.
+in it, twice died here of SIGSEGV (2026-11-26; alone it never did); a training is no such process.
 """
 
 import os
 import signal
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +15,8 @@ import torch
 from stages.train import loop, tuning
 from stages.train.pictures import Pictures
 from stages.train.trainer import Trainer
-from tests.stages.train.conftest import EXACT, Run
+from targets.errors import EdgeboundError
+from tests.stages.train.conftest import EXACT, HALF_A_STEP, Run
 
 
 class WithWorkers(Trainer):
@@ -83,3 +86,37 @@ def test_processes_that_die_while_settings_are_tried_do_not_end_training(
     tried = [one for one in found.tuning.trials if one.cache != "ram"]
     assert all(one.why_not.startswith("a process that loads pictures died") for one in tried)
     assert (found.workers, found.cache) == (2, "")
+
+
+def test_pictures_that_processes_load_come_in_the_same_order_after_a_kill(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "Trainer", WithWorkers)
+    settings = {"epochs": 4, "overrides": {"mosaic": 0.0, **HALF_A_STEP}}
+    whole = run(tmp_path / "whole", **settings)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "pieces", **settings, stop_at=2.5)
+
+    pieces = run(tmp_path / "pieces", **settings)
+
+    assert pieces.checkpoint.digest == whole.checkpoint.digest
+
+
+def test_a_loading_process_that_is_killed_is_told_as_that_and_training_can_go_on(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Murdered(WithWorkers):
+        def _end_batch(self):
+            super()._end_batch()
+            if self.epoch == 1:
+                os.kill(self.train_loader.iterator._workers[0].pid, signal.SIGKILL)
+                time.sleep(0.2)
+
+    monkeypatch.setattr(loop, "Trainer", Murdered)
+    with pytest.raises(EdgeboundError, match=r"A process that loads pictures \(pid \d+\) died") as caught:
+        run(tmp_path, epochs=3)
+    monkeypatch.setattr(loop, "Trainer", WithWorkers)
+
+    assert "killed by a signal (Killed)" in caught.value.what
+    assert "train.workers lower" in caught.value.hint
+    assert len(run(tmp_path, epochs=3).epochs) == 3

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,16 +11,12 @@ import pytest
 import torch
 
 from stages.artifact import Artifact
-from stages.train import Trained, loop
 from stages.train.snapshots import Snapshots
-from stages.train.trainer import Trainer
-from targets.errors import DiskFullError, EdgeboundError, ModelError
+from targets.errors import DiskFullError, ModelError
+from tests.stages.train.conftest import HALF_A_STEP, Run
 
 pytestmark = pytest.mark.slow  # they load torch, and train
 
-Run = Callable[..., Trained]
-# Two batches to a step of the optimizer and three to an epoch: every other epoch ends between two steps.
-HALF_A_STEP = {"nbs": 8, "warmup_epochs": 1.0, "close_mosaic": 1}
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -35,14 +30,6 @@ trained = stage.run(inputs, Path(sys.argv[4]), {progress})
 print(trained.checkpoint.digest)
 """
 AT_BATCH = "lambda done, total, note='': done > {moment} and os.kill(os.getpid(), signal.SIGKILL)"
-
-
-class WithWorkers(Trainer):
-    """A trainer whose pictures two processes load; Ultralytics lets a CPU have none."""
-
-    def __init__(self, *args):
-        super().__init__(*args)
-        self.args.workers = 2
 
 
 @pytest.mark.parametrize("accumulating", [False, True], ids=["a step a batch", "gradients summed up"])
@@ -78,20 +65,6 @@ def test_killed_training_ends_with_the_same_bytes(
 
     assert (in_an_epoch.returncode, at_its_end.returncode) == (-signal.SIGKILL, -signal.SIGKILL)
     assert done.stdout.strip() == whole.checkpoint.digest, done.stderr
-
-
-def test_pictures_that_processes_load_come_in_the_same_order_after_a_kill(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loop, "Trainer", WithWorkers)
-    settings = {"epochs": 4, "overrides": {"mosaic": 0.0, **HALF_A_STEP}}
-    whole = run(tmp_path / "whole", **settings)
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "pieces", **settings, stop_at=2.5)
-
-    pieces = run(tmp_path / "pieces", **settings)
-
-    assert pieces.checkpoint.digest == whole.checkpoint.digest
 
 
 def test_weights_and_their_average_are_kept_in_full_precision(run: Run, tmp_path: Path) -> None:
@@ -141,23 +114,3 @@ def test_a_full_disk_leaves_the_last_good_snapshot_and_training_goes_on_from_it(
 
     assert max(path.name for path in (out / "snapshots").iterdir()) == "epoch-00001.pt"
     assert run(out, epochs=3).checkpoint.digest == whole.checkpoint.digest
-
-
-def test_a_loading_process_that_is_killed_is_told_as_that_and_training_can_go_on(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Murdered(WithWorkers):
-        def _end_batch(self):
-            super()._end_batch()
-            if self.epoch == 1:
-                os.kill(self.train_loader.iterator._workers[0].pid, signal.SIGKILL)
-                time.sleep(0.2)
-
-    monkeypatch.setattr(loop, "Trainer", Murdered)
-    with pytest.raises(EdgeboundError, match=r"A process that loads pictures \(pid \d+\) died") as caught:
-        run(tmp_path, epochs=3)
-    monkeypatch.setattr(loop, "Trainer", WithWorkers)
-
-    assert "killed by a signal (Killed)" in caught.value.what
-    assert "train.workers lower" in caught.value.hint
-    assert len(run(tmp_path, epochs=3).epochs) == 3
