@@ -183,7 +183,7 @@ def test_a_process_that_may_have_no_more_memory_trains_with_fewer_pictures(
 ) -> None:
     paths = (drawn[0].path, drawn[1].path, small.path, tmp_path)
     command = [sys.executable, "-c", LIMITED, *map(str, paths)]
-    # Each arena of glibc's malloc takes 64 MiB of addresses, more than pictures do, and threads make them by chance.
+    # An arena of glibc's malloc takes 64 MiB of addresses, and threads make some by chance.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
