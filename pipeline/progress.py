@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from typing_extensions import Self
 
+    from targets.registry.repository import Moved, Transfer
+
 _LINE_EVERY_S = 15.0  # a log that grows faster is not read
+_MIB = 1 << 20
 
 
 class Display(Reporter, AbstractContextManager["Display"], Protocol):
@@ -121,6 +124,23 @@ class LiveDisplay(AbstractContextManager["LiveDisplay"]):
         if self._task is not None:
             self._bar.remove_task(self._task)
             self._task = None
+
+
+def transfers(shown: Reporter) -> Transfer:
+    """Give what shows the bytes of each transfer on a display."""
+
+    def begin(what: str, total: int) -> Moved:
+        shown.started(what)
+        so_far = 0
+
+        def moved(size: int) -> None:
+            nonlocal so_far
+            so_far += size
+            shown.progress(so_far, total, f"{so_far / _MIB:.1f} of {total / _MIB:.1f} MiB")
+
+        return moved
+
+    return begin
 
 
 def said(done: Done) -> str:

@@ -83,10 +83,12 @@ def _order(reference: str, folder: Path, policy: Policy, access: Access) -> Orde
 
 
 def _pull(order: Order, *, as_json: bool) -> None:
+    from pipeline.progress import display, transfers
     from targets.release.pull import pull
     from targets.told import describe, summarize
 
-    pulled = pull(order)
+    with display() as shown:
+        pulled = pull(replace(order, transfer=transfers(shown)))
     say(describe(pulled))
     if as_json:
         print_json(json.dumps(summarize(pulled)))

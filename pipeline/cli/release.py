@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -99,6 +100,7 @@ def release(  # noqa: PLR0913
 
 def _release(asked: Asked, source: KeySource, access: Access) -> Released:
     """Judge first: nobody needs a key to hear a no."""
+    from pipeline.progress import display, transfers
     from pipeline.release.ask import find_order
     from pipeline.release.conduct import judge
     from pipeline.release.conduct import release as put
@@ -107,5 +109,5 @@ def _release(asked: Asked, source: KeySource, access: Access) -> Released:
 
     order = find_order(asked)
     judged = judge(order)
-    with open_shelf(asked.reference, access, find_signer(source), asked.channel) as shelf:
-        return put(order, judged, shelf)
+    with open_shelf(asked.reference, access, find_signer(source), asked.channel) as shelf, display() as shown:
+        return put(order, judged, replace(shelf, transfer=transfers(shown)))

@@ -15,8 +15,9 @@ from targets.registry import open_repository
 from targets.registry.access import Access
 from targets.registry.artifact import Package, files_of, find, push, push_index
 from targets.registry.content import INDEX_TYPE, Descriptor, Manifest
+from targets.registry.disk import explained
 from targets.registry.reference import Reference
-from targets.registry.repository import Moved, Repository, unheard
+from targets.registry.repository import Repository, Transfer, unseen
 from targets.release.facts import (
     DOCUMENTS_TYPE,
     ENGINE_TYPE,
@@ -51,14 +52,14 @@ class Shelf:
         signer: Signs every manifest.
         policy: That trusts this signer and nobody else.
         channel: Whose tag is moved.
-        moved: Told how it goes on, in bytes.
+        transfer: Told of what is pushed, and how it goes on.
     """
 
     repository: Repository
     signer: Signer
     policy: Policy
     channel: str
-    moved: Moved = unheard
+    transfer: Transfer = unseen
 
     def put(self, folder: Path, facts: ReleaseFacts) -> Descriptor:
         """Push a folder as one manifest with its signature, and read it back.
@@ -75,7 +76,10 @@ class Shelf:
             media_types=_MEDIA_TYPES,
             annotations=said,
         )
-        pushed = push(self.repository, package, moved=self.moved)
+        with explained(folder):
+            size = sum(path.stat().st_size for path in package.files.values())
+        moved = self.transfer(f"push {facts.target or 'documents'}", size)
+        pushed = push(self.repository, package, moved=moved)
         _, manifest = find(self.repository, pushed.digest)
         digests = {name: blob.hex for name, blob in files_of(manifest).items()}
         title = "/".join(part for part in (facts.name, facts.target or "documents") if part)

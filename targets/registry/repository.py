@@ -10,8 +10,17 @@ Moved = Callable[[int], None]
 """Told how many further bytes have come or gone."""
 
 
+Transfer = Callable[[str, int], Moved]
+"""Told what is about to move, and its size in bytes; gives what is to be told how it goes on."""
+
+
 def unheard(_: int) -> None:
     """Say nothing of what has moved."""
+
+
+def unseen(_: str, __: int) -> Moved:
+    """Watch no transfer."""
+    return unheard
 
 
 class Source(Protocol):

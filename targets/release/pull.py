@@ -14,7 +14,7 @@ from targets.registry.artifact import fetch, files_of, find
 from targets.registry.content import Manifest
 from targets.registry.disk import explained
 from targets.registry.reference import Reference
-from targets.registry.repository import Moved, Source, unheard
+from targets.registry.repository import Source, Transfer, unseen
 from targets.release.check import MANIFEST, MAX_FACTS, check_all_files, check_signature
 from targets.release.choose import AUTO, Candidate, candidates, choose, look, objections
 from targets.release.expected import read_expected
@@ -54,7 +54,7 @@ class Order:
         channel: That the release must be of; empty: see `pull`.
         allow_older: Take one that is older than what was here.
         root: Where the device's `proc`, `sys` and `etc` are.
-        moved: Told how the transfer goes on, in bytes.
+        transfer: Told of what is fetched, and how it goes on.
         said: Told what a person should know.
     """
 
@@ -67,7 +67,7 @@ class Order:
     channel: str = ""
     allow_older: bool = False
     root: Path = Path("/")
-    moved: Moved = unheard
+    transfer: Transfer = unseen
     said: Callable[[str], None] = lambda _: None
 
 
@@ -239,7 +239,7 @@ def _bring(source: Source, chosen: Candidate, attached: Attached, order: Order) 
     size = sum(blob.size for blob in attached.manifest.layers)
     order.said(f"Fetching {chosen.facts.target}, {chosen.facts.precision}: {size / 2**20:.1f} MiB.")
     _, content = source.read_manifest(chosen.manifest.digest)
-    fetch(source, attached.manifest, place, order.moved)
+    fetch(source, attached.manifest, place, order.transfer("fetch", size))
     with explained(place):
         for name in sorted(set(file_names(place)) - set(files_of(attached.manifest))):
             (place / name).unlink()  # of an attempt that was cut off

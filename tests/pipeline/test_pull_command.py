@@ -1,6 +1,7 @@
 """`pipeline pull`, `pipeline verify`, and `pipeline detect` on what was pulled."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,7 @@ def test_a_release_is_pulled_verified_and_used(layout: Path, trust: Path, tmp_pa
     assert pulled.document["changed"] is True
     assert pulled.document["facts"]["target"] == "cpu-ort"
     assert pulled.document["signer"] == KEY.key_id
+    assert re.search(r" fetch: \d+% 0\.\d of 0\.\d MiB\n", pulled.said)
     assert "lamps, stable 100: cpu-ort, fp32, onnxruntime" in pulled.said
     assert "p50 2.00 ms, mAP50-95 0.500, drift 0.10 pt" in pulled.said
     assert verified.code == 0, verified.said

@@ -42,6 +42,7 @@ def test_a_release_is_an_index_of_signed_engines_and_documents(desk: Desk, tmp_p
 
     shelf = desk.find()
     assert done.code == 0, done.said
+    assert " push cpu: " in done.said
     assert done.document["digest"] == shelf.digest == desk.find(tag=RUN).digest
     assert {target: shelf.kind(target) for target in shelf.children} == {
         "cpu": ENGINE_TYPE,

@@ -28,6 +28,8 @@ from targets.registry import artifact
 from targets.registry.artifact import push_index
 from targets.registry.content import INDEX_TYPE, Manifest
 from targets.registry.layout_folder import LayoutFolder
+from targets.registry.repository import Moved, unheard
+from targets.release.check import MANIFEST
 from targets.release.facts import RELEASE_TYPE, dump
 from targets.release.pull import go_back
 from targets.release.switch import short
@@ -73,14 +75,33 @@ def test_a_second_pull_of_the_same_moves_nothing(shelf: Shelf) -> None:
     shelf.release(shelf.recipe())
     first = shelf.pull()
     before = {path: path.stat().st_mtime_ns for path in first.folder.rglob("*")}
-    moved: list[int] = []
+    begun: list[str] = []
 
-    second = shelf.pull(moved=moved.append)
+    def begin(what: str, _size: int) -> Moved:
+        begun.append(what)
+        return unheard
+
+    second = shelf.pull(transfer=begin)
 
     assert not second.changed
-    assert moved == []
+    assert begun == []
     assert {path: path.stat().st_mtime_ns for path in first.folder.rglob("*")} == before
     assert not (shelf.device / "previous").is_symlink()
+
+
+def test_what_is_told_of_a_transfer_adds_up_to_what_came(shelf: Shelf) -> None:
+    shelf.release(shelf.recipe())
+    announced: list[int] = []
+    moved: list[int] = []
+
+    def begin(_what: str, size: int) -> Moved:
+        announced.append(size)
+        return moved.append
+
+    release = shelf.pull(transfer=begin).folder
+
+    layers = json.loads((release / MANIFEST).read_text())["layers"]
+    assert announced == [sum(moved)] == [sum(layer["size"] for layer in layers)]
 
 
 def test_what_was_damaged_since_is_mended(shelf: Shelf, change: Callable[[Path], None]) -> None:
