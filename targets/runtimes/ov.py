@@ -2,6 +2,7 @@
 
 import re
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator
 
@@ -41,7 +42,7 @@ class OvRuntime:
         """
         openvino = _import_openvino()
         try:
-            graph = openvino.Core().read_model(model)
+            graph = shared_core().read_model(model)
             drop_repeats(graph)
             offset_signed_activations(graph)
             _number_nodes(graph)
@@ -93,8 +94,22 @@ class OvRuntime:
 
     @staticmethod
     def _compile(engine: Path, profile: TargetProfile) -> Any:
-        core = _import_openvino().Core()
+        core = shared_core()
         return core.compile_model(core.read_model(engine / MODEL_NAME), _DEVICE, _settings(profile))
+
+
+@lru_cache(maxsize=None)
+def shared_core() -> Any:
+    """Give the only `Core` of this process, which is never let go.
+
+    OpenVINO's CPU plugin puts a signal stack of its own in place, and the one before back when it goes. If
+    the first of two plugins goes first, the second puts back a stack that is gone, and the next signal that
+    Python handles (Ctrl-C, the end of a child) is a segmentation fault; seen with 2026.4.1.
+
+    Raises:
+        EvidenceError: OpenVINO is not installed.
+    """
+    return _import_openvino().Core()
 
 
 def _settings(profile: TargetProfile) -> "Dict[str, Any]":

@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 
 from stages.evaluation.simulation import open_simulation
 from targets.profile import RuntimeName, TargetProfile
-from targets.runtimes.ov import OvRuntime
+from targets.runtimes.ov import OvRuntime, shared_core
 
 Profiles = Callable[[RuntimeName], TargetProfile]
 
@@ -109,12 +109,10 @@ def test_openvino_agrees_with_the_float_simulation(
 
 
 def test_openvino_computes_quantized_convolutions_in_int8(tmp_path: Path, profile: Profiles) -> None:
-    import openvino
-
     _save_neck(tmp_path, np.int8(0))
     OvRuntime().build(tmp_path / "model.onnx", profile("openvino"), tmp_path)
 
-    compiled = openvino.Core().compile_model(tmp_path / "model.xml", "CPU")
+    compiled = shared_core().compile_model(tmp_path / "model.xml", "CPU")
     layers = [node.get_rt_info() for node in compiled.get_runtime_model().get_ordered_ops()]
     kinds = [
         layer["runtimePrecision"].astype(str)
@@ -127,17 +125,15 @@ def test_openvino_computes_quantized_convolutions_in_int8(tmp_path: Path, profil
 
 
 def test_openvino_does_not_round_again_what_a_concat_only_moves(tmp_path: Path, profile: Profiles) -> None:
-    import openvino
-
     from targets.runtimes.ov_repeats import drop_repeats
 
     images = np.random.default_rng(1).normal(size=(1, 16, 20, 20)).astype(np.float32)
     _save_concat_of_int8(tmp_path)
-    graph = openvino.Core().read_model(tmp_path / "model.onnx")
-    before = openvino.Core().compile_model(graph, "CPU")(images)[0]
+    graph = shared_core().read_model(tmp_path / "model.onnx")
+    before = shared_core().compile_model(graph, "CPU")(images)[0]
 
     dropped = drop_repeats(graph)
-    after = openvino.Core().compile_model(graph, "CPU")(images)[0]
+    after = shared_core().compile_model(graph, "CPU")(images)[0]
 
     assert dropped == 1
     assert sum(node.get_type_name() == "FakeQuantize" for node in graph.get_ops()) == 4
@@ -145,21 +141,17 @@ def test_openvino_does_not_round_again_what_a_concat_only_moves(tmp_path: Path, 
 
 
 def test_rounding_to_another_grid_is_no_repeat(tmp_path: Path) -> None:
-    import openvino
-
     from targets.runtimes.ov_repeats import drop_repeats
 
     _save_neck(tmp_path, np.uint8(9))
 
-    assert drop_repeats(openvino.Core().read_model(tmp_path / "model.onnx")) == 0
+    assert drop_repeats(shared_core().read_model(tmp_path / "model.onnx")) == 0
 
 
 def test_float_models_are_left_alone_by_the_rewrite(model_folder: Path) -> None:
-    import openvino
-
     from targets.runtimes.ov_signed import offset_signed_activations
 
-    graph = openvino.Core().read_model(model_folder / "model.onnx")
+    graph = shared_core().read_model(model_folder / "model.onnx")
     before = [node.get_friendly_name() for node in graph.get_ordered_ops()]
 
     offset_signed_activations(graph)

@@ -1,5 +1,6 @@
 """What every runtime promises: build, open, infer; and clear errors for what is no engine."""
 
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -127,6 +128,31 @@ def test_truncated_engine_is_a_model_error(
 
     with pytest.raises(ModelError), runtime.open(engine, profile(name)):
         pass
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_signals_are_heard_after_engines_are_closed_in_the_order_they_were_opened(
+    engine: Path, name: RuntimeName
+) -> None:
+    code = f"""
+import gc, os, signal
+from pathlib import Path
+from targets.profile import TargetProfile
+from targets.runtimes import find_runtime
+signal.signal(signal.SIGUSR1, lambda *_: print("heard", flush=True))
+profile = TargetProfile(name="here", device="this machine", runtime="{name}")
+opened = [find_runtime("{name}").open(Path({str(engine)!r}), profile) for _ in range(2)]
+for one in opened:
+    one.__enter__()
+while opened:
+    opened.pop(0).__exit__(None, None, None)
+    gc.collect()
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])

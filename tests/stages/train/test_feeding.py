@@ -2,9 +2,7 @@
 
 import ctypes
 import json
-import re
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -374,22 +372,6 @@ def test_what_main_memory_cannot_hold_is_tried_from_the_disk(
     assert all((one.img_s or 0) > 0 for one in feeding.tuning.trials if not one.why_not)
     assert {Path(file).parent.name for file in forgotten} == {"cache-none", "cache-disk"}
     assert {Path(file).suffix for file in forgotten} == {".png", ".npy"}
-
-
-@pytest.mark.slow
-def test_other_processes_load_pictures_as_the_tests_of_that_say() -> None:
-    file = Path(__file__).with_name("loading_processes.py")
-
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(file)],
-        cwd=Path(__file__).resolve().parents[3],
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-
-    assert done.returncode == 0, done.stdout
-    assert re.search(r"\b7 passed", done.stdout), done.stdout
 
 
 @pytest.mark.slow

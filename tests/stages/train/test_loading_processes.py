@@ -1,8 +1,4 @@
-"""Tests of training whose pictures other processes load, run by `test_feeding.py` in a pytest of their own.
-
-Loading processes are forks. A pytest that had run five thousand tests, with the threads of every engine
-in it, twice died here of SIGSEGV (2026-11-26; alone it never did); a training is no such process.
-"""
+"""Training whose pictures other processes load: what it gives, and what becomes of their deaths."""
 
 import os
 import signal
@@ -17,6 +13,8 @@ from stages.train.pictures import Pictures
 from stages.train.trainer import Trainer
 from targets.errors import EdgeboundError
 from tests.stages.train.conftest import EXACT, HALF_A_STEP, Run
+
+pytestmark = pytest.mark.slow  # they train
 
 
 class WithWorkers(Trainer):
