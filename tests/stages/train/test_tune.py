@@ -106,6 +106,16 @@ def test_a_killed_fine_tuning_with_a_teacher_ends_as_an_uninterrupted_one(
     assert resumed.checkpoint.digest == whole.checkpoint.digest
 
 
+def test_a_teacher_teaches_two_ranks(drawn: Drawn, first: Trained, tmp_path: Path) -> None:
+    settings = {"epochs": 1, "ranks": 2, "overrides": {"nbs": 4, "close_mosaic": 1}}
+    alone = train(drawn, first.checkpoint, tmp_path / "alone", **settings)
+
+    taught = train(drawn, first.checkpoint, tmp_path / "taught", teacher=first.checkpoint, **settings)
+
+    assert taught.checkpoint.digest != alone.checkpoint.digest
+    assert weights_of(taught).keys() == weights_of(first).keys()
+
+
 def test_a_teacher_of_other_classes_is_refused(drawn: Drawn, first: Trained, tmp_path: Path) -> None:
     import json
     import shutil
