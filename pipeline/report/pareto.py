@@ -86,8 +86,9 @@ def _up(points: Sequence[_Point], budget_pt: float) -> Scale:
         end for one in points for end in (one.trial.drift_pt, *one.trial.drift_ci_pt) if math.isfinite(end)
     ]
     unit = max(budget_pt, _LEAST_PT)
-    best = min(one.trial.drift_pt for one in points)  # what beats the baseline is within, its interval too
-    low, high = max(min([0.0, *ends]), min(-unit, 1.5 * best)), min(max([1.3 * unit, *ends]), 2.5 * unit)
+    best = min(one.trial.drift_pt for one in points)  # that is better than the baseline is always within
+    sure = [one.trial.drift_ci_pt[0] for one in points if one.trial.drift_ci_pt[1] < 0]  # with its interval
+    low, high = max(min([0.0, *ends]), min([-unit, best, *sure])), min(max([1.3 * unit, *ends]), 2.5 * unit)
     return Scale(low - 0.06 * (high - low), high + 0.06 * (high - low))
 
 

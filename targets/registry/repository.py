@@ -9,7 +9,6 @@ Content = Union[bytes, Path]
 Moved = Callable[[int], None]
 """Told how many further bytes have come or gone."""
 
-
 Transfer = Callable[[str, int], Moved]
 """Told what is about to move, and its size in bytes; gives what is to be told how it goes on."""
 

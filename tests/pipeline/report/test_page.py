@@ -203,10 +203,10 @@ def test_the_frontier_of_pruning_shows_what_was_chosen() -> None:
     assert re.search(r"0.50 +chosen +1.500 +46.9 +1.80 +– +1.40 +1.00 to 1.90", text)
 
 
-def chart_of(*drifts_pt: float) -> str:
+def chart_of(*drifts_pt: float, spread_pt: float = 0.1) -> str:
     rows = enumerate(zip(drifts_pt, sample_search().trials, strict=False))
     trials = [
-        replace(one, drift_pt=pt, drift_ci_pt=(pt - 0.1, pt + 0.1), cost=0.6 + place / 50)
+        replace(one, drift_pt=pt, drift_ci_pt=(pt - spread_pt, pt + spread_pt), cost=0.6 + place / 50)
         for place, (pt, one) in rows
     ]
     return str(pareto_chart(replace(sample_search(), trials=tuple(trials), budget_pt=1.0)))
@@ -221,6 +221,14 @@ def test_names_of_points_beyond_the_scale_are_one_below_the_other() -> None:
 def test_a_form_that_is_better_than_the_baseline_is_a_point_in_the_plot() -> None:
     assert chart_of(0.5, -1.4, -3.0).count('class="estimate"') == 3
     assert 'class="arrow"' not in chart_of(0.5, -1.4, -3.0)
+
+
+def test_the_whole_interval_of_what_surely_beats_the_baseline_is_in_the_plot() -> None:
+    lines = re.findall(r'<line class="interval"[^>]*>', chart_of(-2.4, -2.1, spread_pt=1.9))
+    ends = [float(end) for one in lines for end in re.findall(r' y[12]="([-\d.]+)"', one)]
+
+    assert len(ends) == 4
+    assert all(0 < end < 240 for end in ends)  # at 0 and 240 it is cut off
 
 
 def test_precisions_that_were_tried_are_shown_with_what_they_bring_and_which_was_chosen() -> None:
