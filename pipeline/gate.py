@@ -111,7 +111,7 @@ def _judge_forms(ladder: Sequence[Rung], terms: Terms) -> dict[str, Rung]:
 def _judge_form(rung: Rung, baseline: Rung, terms: Terms) -> Rung:
     if rung.verdict in ("unsupported", "error"):
         return rung
-    if rung.form == "cut":
+    if not rung.is_judged:
         return replace(rung, verdict="pass", reasons=("shown, not judged: it is not tuned yet",), checks=())
     checks = tuple(checks_of(rung, baseline, terms))
     failed = sorted(

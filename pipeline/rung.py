@@ -216,3 +216,8 @@ class Rung:
             "distill": "distilled pytorch",
         }
         return f"{kind.get(self.form, self.runtime)} {self.precision}"
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether the gate looks at it: a cut that is not tuned yet is only shown."""
+        return self.form != "cut"

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.ladder import Rung, RunReport, TargetResult
+from pipeline.report.words import NOT_JUDGED
 from pipeline.training import training_line
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _ladder(target: TargetResult) -> Table:
             _number(rung.latency_ms.p50, 2) if rung.latency_ms else "",
             _number(rung.latency_ms.p99, 2) if rung.latency_ms else "",
             f"{rung.size_bytes / 2**20:.1f}",
-            f"{_verdict(rung.verdict)}{shipped}",
+            f"{_verdict(rung.verdict)}{shipped}" if rung.is_judged else f"[dim]{NOT_JUDGED}[/]",
         )
     return table
 

@@ -12,6 +12,7 @@ from pipeline.report.pareto import cost_digits, cost_of, cost_words
 from pipeline.report.words import (
     HEADLINES,
     NONE,
+    NOT_JUDGED,
     SYMBOLS,
     WORDS,
     duration,
@@ -123,11 +124,17 @@ def _search(search: Search) -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
+def _verdict(rung: Rung, *, ships: bool) -> str:
+    if not rung.is_judged:
+        return NOT_JUDGED
+    return f"{SYMBOLS[rung.verdict]} {WORDS[rung.verdict]}{', ships' if ships else ''}"
+
+
 def _row(rung: Rung, *, ships: bool) -> str:
     latency = rung.latency_ms
     cells = (
         f"**{_plain(rung.label)}**" if ships else _plain(rung.label),
-        f"{SYMBOLS[rung.verdict]} {WORDS[rung.verdict]}{', ships' if ships else ''}",
+        _verdict(rung, ships=ships),
         figure(rung.map50_95, 3),
         _with_interval(rung.drift_pt, interval(rung.drift_ci_pt)) if rung.parent else NONE,
         _with_interval(rung.step_drift_pt, interval(rung.step_drift_ci_pt)) if rung.parent else NONE,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.ladder import Check, ClassFigures, Interval, Rung, RunReport, TargetResult, Verdict
 from pipeline.report.markup import Markup, Node, render, tag
-from pipeline.report.words import NONE, SYMBOLS, WORDS, duration, figure, interval, size
+from pipeline.report.words import NONE, NOT_JUDGED, SYMBOLS, WORDS, duration, figure, interval, size
 
 _TONES: Mapping[Verdict, str] = {"refuse": "bad", "inconclusive": "unsure"}
 
@@ -78,10 +78,11 @@ def ladder_table(target: TargetResult) -> Markup | None:
 def _rung(rung: Rung, *, depth: int, ships: bool, counted: bool) -> Markup:
     latency = rung.latency_ms
     times = (latency.p50, latency.p99) if latency else (math.nan,) * 2
+    verdict = chip(rung.verdict) if rung.is_judged else tag("small", NOT_JUDGED, class_="soft")
     note = "engine" if rung.candidate else "baseline" if rung.parent is None else None
     cells: Sequence[Node] = (
         tag("th", rung.form, tag("small", note, class_="soft") if note else None, scope="row"),
-        tag("td", chip(rung.verdict), tag("span", "ships", class_="chip ships") if ships else None),
+        tag("td", verdict, tag("span", "ships", class_="chip ships") if ships else None),
         tag("td", rung.precision),
         tag("td", rung.runtime, tag("small", "simulated") if rung.simulated else None),
         number(rung.map50_95, 3),

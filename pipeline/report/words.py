@@ -23,6 +23,7 @@ HEADLINES: Mapping[Verdict, str] = {
     "error": "The run failed",
 }
 NONE = "–"
+NOT_JUDGED = "not judged"
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0 §2.2
 
 

@@ -1,6 +1,7 @@
 """Pruning in a whole run: cut, tuned with the baseline as teacher, exported, quantized, judged."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -32,6 +33,7 @@ def test_a_pruned_model_goes_all_the_way_and_the_cut_is_shown_but_not_judged(pro
         "train", "cut", "prune", "export", "quantize", "build", "build",
     ]  # fmt: skip
     assert ladder["cut-fp32"]["verdict"] == "pass"
+    assert re.search(r"cut pytorch fp32 .* not judged", result.said)
     assert ladder["cut-fp32"]["reasons"] == ["shown, not judged: it is not tuned yet"]
     assert ladder["prune-fp32"]["map50"] > ladder["cut-fp32"]["map50"]
     assert ladder["prune-fp32"]["gmac"] < 0.8 * ladder["train-fp32"]["gmac"]

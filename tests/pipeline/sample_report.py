@@ -203,6 +203,13 @@ def sample_target(*rungs: Rung, terms: Terms = TERMS) -> TargetResult:
     )
 
 
+def cut_run() -> RunReport:
+    """Give a run whose ladder has a cut that is not tuned yet, and lost half of its mAP."""
+    cut = sample_rung("cut-fp32", "train-fp32", 53.4, 53.4, form="cut", runtime="pytorch")
+    baseline, *others = sample_ladder()
+    return sample_run(cpu=sample_target(baseline, cut, *others))
+
+
 BLOCKS = ("/model.0/conv/Conv", "/model.21/cv1/conv/Conv", "/model.1/conv/Conv", "/model.2/cv1/conv/Conv")
 
 
@@ -444,7 +451,9 @@ def board_run() -> RunReport:
     return replace(sample_run(orin=replace(sample_target(), board=board)), frontier=frontier)
 
 
-EVERY_RUN = [sample_run, refused_run, open_run, failed_run, unsupported_run, searched_run, board_run]
+EVERY_RUN = [
+    sample_run, refused_run, open_run, failed_run, unsupported_run, searched_run, board_run, cut_run,
+]  # fmt: skip
 
 
 if __name__ == "__main__":

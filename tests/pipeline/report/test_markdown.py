@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from sample_report import (
     NASTY,
+    cut_run,
     failed_run,
     refused_run,
     sample_ladder,
@@ -30,6 +31,10 @@ def test_the_summary_says_what_ships() -> None:
 
     assert "**openvino int8 ships, p50 3.90 ms, 3.4 MB, drift 0.59 pt (95 % interval 0.29 to 0.89)**" in text
     assert "| **openvino int8** | ✓ pass, ships |" in text
+
+
+def test_a_cut_that_is_not_tuned_is_no_pass() -> None:
+    assert "| cut pytorch fp32 | not judged | 0.007 | 53.40 (53.10 to 53.70) |" in markdown(cut_run())
 
 
 def test_the_summary_says_what_changed() -> None:

@@ -14,6 +14,7 @@ from sample_report import (
     EVERY_RUN,
     NASTY,
     board_run,
+    cut_run,
     failed_run,
     named_run,
     open_run,
@@ -201,6 +202,10 @@ def test_the_frontier_of_pruning_shows_what_was_chosen() -> None:
     text = Page(page(board_run())).text
 
     assert re.search(r"0.50 +chosen +1.500 +46.9 +1.80 +– +1.40 +1.00 to 1.90", text)
+
+
+def test_a_cut_that_is_not_tuned_is_no_pass() -> None:
+    assert re.search(r"cut +not judged +fp32 +pytorch +0.007", Page(page(cut_run())).text)
 
 
 def chart_of(*drifts_pt: float, spread_pt: float = 0.1) -> str:
